@@ -1,0 +1,82 @@
+"""The command line: each subcommand is one thin file that parses, calls and prints."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from nearfar.commands import demo, encode, evaluate, objectives, train
+from nearfar.errors import InputError, NearfarError
+
+app = typer.Typer(
+    name="nearfar",
+    help="Contrastive representation learning on text.",
+    epilog="--debug, anywhere on the line, shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(encode.encode)
+app.command()(objectives.objectives)
+app.command()(demo.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"nearfar {version('nearfar')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and leave with its status: 0 done, 1 the run failed, 2 the input is wrong."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in words
+    _quiet_libraries()
+    try:
+        status = app([word for word in words if word != "--debug"], prog_name="nearfar", standalone_mode=False)
+    except Exception as error:
+        if debug:
+            raise
+        message, status = explain(error)
+        print(f"nearfar: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status or 0)
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """One line about an error, and the exit status it stands for."""
+    if isinstance(error, NearfarError):
+        return str(error), 2 if isinstance(error, InputError) else 1
+    if hasattr(error, "format_message"):  # typer's own usage errors, under whatever name it has for them
+        return f"{error.format_message()} (nearfar --help shows what there is)", 2
+    if isinstance(error, OSError) and error.errno in _THEIRS:
+        return f"{error.filename or 'output'}: {error.strerror}", 2
+    return f"unexpected {type(error).__name__}: {error} (--debug shows the traceback)", 1
+
+
+_THEIRS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+"""Faults of the user's disk or folder rather than of the run."""
+
+
+def _quiet_libraries() -> None:
+    """The libraries beneath print progress and advice of their own; nearfar's is enough."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

@@ -1,0 +1,51 @@
+"""`nearfar evaluate`: what a model is good for, by the columns of the data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nearfar.commands.shared import (
+    Columns,
+    Where,
+    check_file,
+    console,
+    open_model,
+    open_tables,
+    show_measurements,
+)
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model folder or a hub name.")],
+    data: Annotated[list[str], typer.Argument(help="Tables to measure on.")],
+    column: Columns = None,
+    where: Where = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here as well.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of the folds.")] = 0,
+    resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples; 0 leaves intervals out.")] = 1000,
+) -> None:
+    """Measure a model; the columns of the data say on what task.
+
+    sentence1, sentence2, score: similarity (Spearman, Pearson). anchor, positive: retrieval (MRR@10, recall,
+    nDCG@10). text, label: k-NN accuracy and a linear probe.
+
+    Example: nearfar evaluate my-model sts.tsv questions.jsonl --json figures.json
+    """
+    if json_file:
+        check_file(json_file, overwrite=True)
+    tables = open_tables(data, column, where)
+    encoder = open_model(model)
+    from nearfar.analysis import evaluate as measured
+
+    found = [measured(encoder, table, seed=seed, resamples=resamples, progress=True) for table in tables]
+    show_measurements(found, title=model)
+    if json_file:
+        content = {"model": model, "seed": seed, "measurements": [m.to_dict() for m in found]}
+        json_file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        console.print(f"wrote {json_file}", markup=False)

@@ -1,0 +1,51 @@
+"""What the trainer asks of an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from nearfar.encoders.tokens import Tokens
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+
+class Encoder(Protocol):
+    """A SentenceTransformer that is tokenised once and embedded in training mode many times."""
+
+    @property
+    def model(self) -> SentenceTransformer:
+        """The encoder itself."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate to start from where the user names none."""
+
+    @property
+    def batch_size(self) -> int:
+        """The batch to take where the user names none."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the data where the user names no end."""
+
+    @property
+    def gradient_clip(self) -> float | None:
+        """Largest norm of the gradient; None leaves it as it is."""
+
+    def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
+        """Token ids of all texts, kept on disk."""
+
+    def embed(self, tokens: Tokens) -> torch.Tensor:
+        """``(n, d)`` with a graph back to the parameters."""
+
+    def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
+        """The optimiser that suits the parameters."""
+
+
+def chunks(texts: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:
+    """Runs of at most `size` texts."""
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]

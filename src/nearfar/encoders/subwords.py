@@ -1,0 +1,55 @@
+"""Subword tokenizers trained on the corpus itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, get_args
+
+from nearfar.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Subwords = Literal["wordpiece", "bpe", "unigram"]
+
+UNKNOWN = "[UNK]"
+
+
+def train_subwords(texts: Iterable[str], *, kind: Subwords = "wordpiece", size: int = 16_000) -> Tokenizer:
+    """Train a tokenizer on `texts`, cut at white space and punctuation, lower-cased, accents dropped.
+
+    Args:
+        texts: the corpus, read once.
+        kind: WordPiece (Schuster & Nakajima 2012), BPE (Sennrich et al. 2016) or Unigram (Kudo 2018).
+        size: most pieces that the vocabulary may hold; a small corpus gives fewer.
+
+    Raises:
+        InputError: `kind` is unknown or `size` too small.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    if kind not in get_args(Subwords):
+        raise InputError(f"tokenizer: found {kind!r}, wanted one of {', '.join(get_args(Subwords))}")
+    if size < 100:
+        raise InputError(f"vocabulary: found {size}, wanted at least 100 pieces")
+    model, trainer = {
+        "wordpiece": lambda: (
+            models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=100),
+            trainers.WordPieceTrainer(vocab_size=size, special_tokens=[UNKNOWN], show_progress=False),
+        ),
+        "bpe": lambda: (
+            models.BPE(unk_token=UNKNOWN),
+            trainers.BpeTrainer(vocab_size=size, special_tokens=[UNKNOWN], show_progress=False),
+        ),
+        "unigram": lambda: (
+            models.Unigram(),
+            trainers.UnigramTrainer(vocab_size=size, special_tokens=[UNKNOWN], unk_token=UNKNOWN, show_progress=False),
+        ),
+    }[kind]()
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKD(), normalizers.Lowercase(), normalizers.StripAccents(), normalizers.NFC()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer

@@ -1,0 +1,169 @@
+"""The softmax family: a near candidate against itself and everything far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, normalize
+
+from nearfar.contrasts import Contrast, Strip
+from nearfar.execution import Terms, row_terms, total_loss
+from nearfar.objectives.base import Reduction, Similarity, check_choice, check_positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoNCELoss:
+    """InfoNCE: tell the near candidate from the far ones by a softmax over their scores.
+
+    For anchor i with near candidates ``P(i)`` and far ones ``F(i)``, scores ``s`` and temperature ``t``,
+
+        loss_i = mean over p in P(i) of  -log( exp(s_ip/t) / (exp(s_ip/t) + sum_{j in F(i)} exp(s_ij/t)) )
+
+    averaged over the anchors that have a near candidate (van den Oord, Li & Vinyals 2018, "Representation
+    Learning with Contrastive Predictive Coding", eq. 4; there the score is log-bilinear, without a
+    temperature). Uniform scores give exactly log(1 + |F(i)|).
+
+    It is computed as softplus(logsumexp_far - s_near), so that 1 - p is never formed by a subtraction
+    and the gradient stays right near convergence.
+
+    Args:
+        temperature: divides the scores; smaller looks harder at the nearest far candidates.
+        similarity: "cosine" or "dot".
+        symmetric: average with the same loss from the candidates' side (CLIP, Radford et al. 2021).
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+        >>> import torch, nearfar as nf
+        >>> x = torch.eye(4)
+        >>> nf.InfoNCELoss(temperature=1.0)(nf.pairs(x, x)).item()  # log(e + 3) - 1
+        0.7436...
+    """
+
+    temperature: float = 0.05
+    similarity: Similarity = "cosine"
+    symmetric: bool = False
+    reduction: Reduction = "mean"
+
+    equation: ClassVar[str] = "-log( exp(s_ip/t) / sum_{j near p or far} exp(s_ij/t) )"
+    source: ClassVar[str] = "van den Oord et al. 2018"
+    contrasts: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        check_positive(self, temperature=self.temperature)
+        check_choice(self, "similarity", self.similarity, get_args(Similarity))
+        check_choice(self, "reduction", self.reduction, get_args(Reduction))
+
+    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
+        value = softmax_loss(contrast, self.temperature, self.similarity, self.reduction, strip_rows)
+        if not self.symmetric or contrast.transpose is None:
+            return value
+        other = softmax_loss(contrast.transpose(), self.temperature, self.similarity, self.reduction, strip_rows)
+        return (value + other) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class NTXentLoss:
+    """NT-Xent: InfoNCE by cosine over two views of each item, all 2N of them anchored in turn.
+
+        l_ij = -log( exp(cos(z_i, z_j)/t) / sum_{k != i} exp(cos(z_i, z_k)/t) ),  L = mean over the 2N anchors
+
+    (Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations", eq. 1. The
+    authors' code returns twice this value.) Use it over `nearfar.views`.
+
+    Args:
+        temperature: divides the cosines.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an argument is out of range, or the contrast is not one of views.
+    """
+
+    temperature: float = 0.5
+    reduction: Reduction = "mean"
+
+    equation: ClassVar[str] = "-log( exp(cos_ij/t) / sum_{k != i} exp(cos_ik/t) ), both views anchored"
+    source: ClassVar[str] = "Chen et al. 2020"
+    contrasts: ClassVar[tuple[str, ...]] = ("views",)
+
+    def __post_init__(self) -> None:
+        check_positive(self, temperature=self.temperature)
+        check_choice(self, "reduction", self.reduction, get_args(Reduction))
+
+    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
+        if contrast.kind not in self.contrasts:
+            raise ValueError(
+                f"NTXentLoss: found a contrast of {contrast.kind}, wanted nearfar.views (for others: InfoNCELoss)"
+            )
+        return softmax_loss(contrast, self.temperature, "cosine", self.reduction, strip_rows)
+
+
+def softmax_loss(
+    contrast: Contrast,
+    temperature: float,
+    similarity: Similarity,
+    reduction: Reduction,
+    strip_rows: int | None = None,
+) -> Tensor:
+    """The softmax family's loss over any contrast; the classes name its settings."""
+    anchors, candidates = contrast.anchors, contrast.candidates
+    wide = torch.promote_types(anchors.dtype, torch.float32)  # half precision is summed in float32
+    anchors, candidates = anchors.to(wide), candidates.to(wide)
+    if similarity == "cosine":
+        anchors, candidates = normalize(anchors, dim=1), normalize(candidates, dim=1)
+    anchors = anchors / temperature
+    if reduction == "mean":
+        return total_loss(_Softmax(), contrast, anchors, candidates, strip_rows)
+    rows = row_terms(_Softmax(), contrast, anchors, candidates, strip_rows).total
+    return rows.sum() if reduction == "sum" else rows
+
+
+class _Softmax:
+    """softplus(logsumexp over far - s_near), the mean over a row's near candidates."""
+
+    def terms(self, scores: Tensor, strip: Strip) -> Terms:
+        row, column = strip.near
+        near = scores[row, column]
+        far = torch.logsumexp(_only_far(scores.clone(), strip), dim=1)
+        # A row without a far candidate has -inf here, whose softplus and gradient are exactly 0.
+        far = far.nan_to_num(neginf=torch.finfo(far.dtype).min)
+        count = torch.bincount(row, minlength=len(scores))
+        pull = _softplus(far[row] - near)
+        total = pull.new_zeros(len(scores)).index_add(0, row, pull) / count.clamp(min=1)
+        return Terms(total, (count > 0).to(total.dtype))
+
+    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor]:
+        row, column = strip.near
+        near = scores[row, column]
+        _only_far(scores, strip)
+        top = scores.amax(dim=1).clamp_(min=torch.finfo(scores.dtype).min)  # -inf: nothing is far
+        mass = scores.sub_(top[:, None]).exp_().sum(dim=1)
+        gap = (top + mass.log())[row] - near
+        count = torch.bincount(row, minlength=len(scores))
+        share = 1 / count.clamp(min=1)
+        zeros = mass.new_zeros(len(scores))
+        miss = torch.sigmoid(gap) * share[row]  # 1 - p, never formed by subtracting
+        missed = zeros.index_add(0, row, miss)
+        # Far entries hold exp(s - top), whose gradient is missed / mass of that; near ones get theirs
+        # in the same unit. Where nothing is missed the factor is 0 and so is the gradient.
+        factor = torch.where(missed > 0, missed / mass, 0.0)
+        scores[row, column] = -miss / factor[row].clamp(min=torch.finfo(mass.dtype).tiny)
+        total = zeros.index_add(0, row, _softplus(gap) * share[row])
+        return Terms(total, (count > 0).to(total.dtype)), factor
+
+
+def _softplus(gap: Tensor) -> Tensor:
+    """log(1 + exp(gap)), exact everywhere; torch's own softplus turns linear at 20."""
+    return -logsigmoid(-gap)
+
+
+def _only_far(scores: Tensor, strip: Strip) -> Tensor:
+    for index in (strip.near, strip.ignored):
+        if len(index[0]):
+            scores[index] = -torch.inf
+    return scores

@@ -1,0 +1,95 @@
+"""The folder of a finished run: written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nearfar.data import Table
+from nearfar.errors import InputError
+from nearfar.training.loop import Outcome
+
+VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Raise an InputError where `out` is a file, or holds something that may not be overwritten."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: found a file, wanted a free name or a folder")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise InputError(f"{out}: found a folder that holds something, wanted a free name or --overwrite")
+
+
+@contextmanager
+def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A hidden folder beside `out` to write into, which takes `out`'s place when the block ends well.
+
+    It is made at once, so that a place that cannot be written is known before the work and not after it.
+
+    Raises:
+        InputError: `out` may not be replaced, its place cannot be written, or the disk is full.
+    """
+    check_free(out, overwrite)
+    parent = out.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=parent))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror})") from error
+    try:
+        yield stage
+        stage.chmod(0o755)
+        _take_place(stage, out)
+    except OSError as error:
+        raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _take_place(stage: Path, out: Path) -> None:
+    if not out.exists():
+        os.rename(stage, out)
+        return
+    old = stage.with_suffix(".old")
+    os.rename(out, old)
+    os.rename(stage, out)
+    shutil.rmtree(old)
+
+
+def save(folder: Path, outcome: Outcome, tables: Sequence[Table], evaluate_on: Sequence[Table]) -> None:
+    """Write the model as sentence-transformers does, and nearfar.json beside it."""
+    outcome.model.save(str(folder))
+    record = describe(outcome, tables, evaluate_on)
+    (folder / "nearfar.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def describe(outcome: Outcome, tables: Sequence[Table], evaluate_on: Sequence[Table]) -> dict[str, Any]:
+    """What nearfar.json holds: settings, data, versions, and the history of measurements."""
+    return {
+        "settings": outcome.settings.model_dump(),
+        "data": [_describe_table(table) for table in tables],
+        "evaluate_on": [_describe_table(table) for table in evaluate_on],
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
+        "seconds": round(outcome.seconds, 2),
+        "interrupted": outcome.interrupted,
+        "best_step": outcome.best_step,
+        "history": outcome.history,
+    }
+
+
+def _describe_table(table: Table) -> dict[str, Any]:
+    return {
+        "source": table.source,
+        "kind": table.kind,
+        "roles": list(table.roles),
+        "rows": len(table),
+        "fingerprint": table.fingerprint,
+    }
