@@ -49,6 +49,7 @@ def test_a_constant_side_says_nothing(constant: float) -> None:
     # Three times 0.1 have a mean of 0.10000000000000002.
     flat, rising = np.full(3, constant), np.arange(3.0)
     assert pearson(flat, rising) == pearson(rising, flat) == spearman(flat, rising) == 0.0
+    assert pearson(flat, flat) == spearman(flat, flat) == 0.0
 
 
 def test_never_leaves_its_range() -> None:

@@ -101,7 +101,7 @@ def run(
     with whole_folder(output, overwrite) as folder:
         with watching() as watch:
             outcome = train_model(tables, settings=settings, evaluate_on=evaluation, watch=watch)
-        save(folder, outcome, tables, evaluation)
+        save(folder, outcome, tables, title=output.name)
     summarise(outcome, output)
 
 

@@ -12,19 +12,23 @@ to find a function from its description, among packages that were not trained on
 from nearfar.demo.bm25 import bm25_rankings
 from nearfar.demo.corpus import Corpus, Reading, collect, docstring_corpus, read_pairs, split
 from nearfar.demo.docstrings import Pair
+from nearfar.demo.examples import Example, draw_examples, vector_rankings
 from nearfar.demo.figures import retrieval_figures
 from nearfar.demo.sources import Source, find_sources
 
 __all__ = [
     "Corpus",
+    "Example",
     "Pair",
     "Reading",
     "Source",
     "bm25_rankings",
     "collect",
     "docstring_corpus",
+    "draw_examples",
     "find_sources",
     "read_pairs",
     "retrieval_figures",
     "split",
+    "vector_rankings",
 ]

@@ -9,6 +9,8 @@ from nearfar.demo.wording import describe, name_text
 MAX_ARGUMENTS = 12
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Definition = _Function | ast.ClassDef
+_Block = ast.If | ast.Try | ast.With
 
 
 @dataclass(frozen=True, order=True)
@@ -36,19 +38,19 @@ def pairs_in(source: bytes, *, module: str) -> Iterator[Pair]:
             yield Pair(description, name_text(module, qualified_name, _arguments(node)), package)
 
 
-def _definitions(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, _Function | ast.ClassDef]]:
+def _definitions(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, _Definition]]:
     for node in body:
-        if isinstance(node, _Function | ast.ClassDef):
+        if isinstance(node, _Definition):
             if not (node.name.startswith("__") and node.name.endswith("__")):
                 yield owner + node.name, node
             if isinstance(node, ast.ClassDef):
                 yield from _definitions(node.body, f"{owner}{node.name}.")
-        elif isinstance(node, ast.If | ast.Try | ast.With):
+        elif isinstance(node, _Block):
             for block in _blocks(node):
                 yield from _definitions(block, owner)
 
 
-def _blocks(node: ast.If | ast.Try | ast.With) -> Iterator[list[ast.stmt]]:
+def _blocks(node: _Block) -> Iterator[list[ast.stmt]]:
     yield node.body
     if isinstance(node, ast.If | ast.Try):
         yield node.orelse
@@ -57,7 +59,7 @@ def _blocks(node: ast.If | ast.Try | ast.With) -> Iterator[list[ast.stmt]]:
         yield node.finalbody
 
 
-def _arguments(node: _Function | ast.ClassDef) -> list[str]:
+def _arguments(node: _Definition) -> list[str]:
     """Names of the first arguments, of `__init__` for a class; self, cls and starred ones say nothing."""
     if isinstance(node, ast.ClassDef):
         makers = (item for item in node.body if isinstance(item, _Function) and item.name == "__init__")

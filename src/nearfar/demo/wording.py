@@ -7,7 +7,7 @@ from collections.abc import Iterable
 MIN_WORDS = 3
 MAX_WORDS = 60
 _ENOUGH_WORDS = 6  # a shorter first sentence ("Context manager.") says little: the next one joins it
-_MIN_LETTERS = 0.85  # the rest of a text may be digits, punctuation and other scripts
+_MIN_LETTERS = 0.8  # the rest of a text may be digits, punctuation and other scripts
 
 _MARKUP = tuple(
     (re.compile(pattern), replacement)
@@ -53,7 +53,7 @@ _SENTENCE_END = re.compile(
 )
 _TEMPLATE = re.compile(r"%\(\w+\)s|\{\{|\$\{|\{\w*\}|%s")
 _POINTER = re.compile(r"(?:an? )?(?:deprecated )?alias (?:of|for|to)\b|(?:see|same as|inherited|overrid\w+)\b", re.I)
-_WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
+_WORD = re.compile(r"\S*[A-Za-z]\S*")
 _CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?!Pv\d)(?=[A-Z][a-z])")  # IPv4 is one word
 
 

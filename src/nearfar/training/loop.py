@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from nearfar.analysis import Measurement, evaluate
+from nearfar.analysis.geometry import Sample, near_and_far
 from nearfar.data import Table
 from nearfar.encoders import Encoder, build_static, open_encoder, open_model
 from nearfar.errors import InputError, RunError
@@ -52,6 +54,8 @@ class Outcome:
         model: the best model by the mean of the measurements' main figures; the last where nothing is measured.
         settings: with every None resolved.
         measurements: of `model`, with bootstrap intervals; empty where nothing is measured.
+        evaluate_on: the tables that were measured on, held-out parts included.
+        similarities: "before" and "after" -> cosines of near and of far pairs of the first of these tables.
         history: one entry a measurement: step, progress, seconds, loss, figures of each table.
         best_step: the step that `model` is from.
         seconds: of training, measuring included.
@@ -61,6 +65,8 @@ class Outcome:
     model: SentenceTransformer
     settings: Settings
     measurements: tuple[Measurement, ...] = ()
+    evaluate_on: tuple[Table, ...] = ()
+    similarities: dict[str, tuple[Sample, Sample]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     best_step: int = 0
     seconds: float = 0.0
@@ -167,7 +173,7 @@ class _Run:
         self.settings, self.sources, self.evaluate_on, self.watch = settings, sources, evaluate_on, watch
         assert settings.learning_rate is not None
         self.optimiser = accelerator.prepare(encoder.optimiser(settings.learning_rate))
-        self.outcome = Outcome(encoder.model, settings)
+        self.outcome = Outcome(encoder.model, settings, evaluate_on=tuple(evaluate_on))
         self.best_figure = -np.inf
         self.best_state: dict[str, torch.Tensor] = {}
         self.loss = float("nan")
@@ -179,6 +185,7 @@ class _Run:
         step, rows_done, due, busy = 0, 0, 1, 0.0
         try:
             self._measure(0, budget)
+            self._compare("before")
             while (progress := budget.progress(step)) < 1:
                 started = time.monotonic()
                 number, rows = next(batches)
@@ -198,6 +205,7 @@ class _Run:
             self.outcome.best_step = step
         self.outcome.seconds = time.monotonic() - budget.started
         self.outcome.measurements = self._measured(resamples=1000)
+        self._compare("after")
         return self.outcome
 
     def _step(self, source: Source, rows: Any, progress: float) -> None:
@@ -239,3 +247,8 @@ class _Run:
     def _measured(self, resamples: int) -> tuple[Measurement, ...]:
         self.encoder.model.eval()
         return tuple(evaluate(self.encoder.model, table, resamples=resamples) for table in self.evaluate_on)
+
+    def _compare(self, when: str) -> None:
+        if self.evaluate_on:
+            encode = partial(self.encoder.model.encode, show_progress_bar=False)
+            self.outcome.similarities[when] = near_and_far(self.evaluate_on[0], encode)

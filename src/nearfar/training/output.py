@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from nearfar.analysis.report import training_page, write_page
 from nearfar.data import Table
 from nearfar.errors import InputError
 from nearfar.training.loop import Outcome
@@ -64,19 +65,20 @@ def _take_place(stage: Path, out: Path) -> None:
     shutil.rmtree(old)
 
 
-def save(folder: Path, outcome: Outcome, tables: Sequence[Table], evaluate_on: Sequence[Table]) -> None:
-    """Write the model as sentence-transformers does, and nearfar.json beside it."""
+def save(folder: Path, outcome: Outcome, tables: Sequence[Table], title: str) -> None:
+    """Write the model as sentence-transformers does, with nearfar.json and report.html beside it."""
     outcome.model.save(str(folder))
-    record = describe(outcome, tables, evaluate_on)
+    record = describe(outcome, tables)
+    write_page(training_page(record, outcome.measurements, outcome.similarities, title), folder / "report.html")
     (folder / "nearfar.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def describe(outcome: Outcome, tables: Sequence[Table], evaluate_on: Sequence[Table]) -> dict[str, Any]:
+def describe(outcome: Outcome, tables: Sequence[Table]) -> dict[str, Any]:
     """What nearfar.json holds: settings, data, versions, and the history of measurements."""
     return {
         "settings": outcome.settings.model_dump(),
         "data": [_describe_table(table) for table in tables],
-        "evaluate_on": [_describe_table(table) for table in evaluate_on],
+        "evaluate_on": [_describe_table(table) for table in outcome.evaluate_on],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
         "seconds": round(outcome.seconds, 2),
         "interrupted": outcome.interrupted,

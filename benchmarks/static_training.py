@@ -1,0 +1,120 @@
+"""Triples a second of training a static encoder: nearfar against SentenceTransformerTrainer, in one run.
+
+Same triples, tokenizer, vectors to start from, width 256, batch 1,024, temperature 0.05. Both learn with a
+gradient step a batch; the peer as its documentation sets it up: StaticEmbedding, MultipleNegativesRankingLoss
+(scale 20), AdamW. Rounds alternate between the two and the medians of steps are compared; the three matrix
+products of the batch (scores, gradient of anchors, gradient of candidates), timed beside them, are what no
+implementation can go below.
+
+    python benchmarks/static_training.py [TRIPLES.tsv]
+
+Without a table it makes one of random English-like words with as many tokens.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+import nearfar as nf
+from nearfar.training.loop import make_model
+
+BATCH, WIDTH, STEPS, ROUNDS = 1024, 256, 30, 3
+
+
+def triples() -> nf.Table:
+    """The table that is named, or a made-up one of 10,240 rows."""
+    if len(sys.argv) > 1:
+        table = nf.read_table(sys.argv[1])
+    else:
+        generator = np.random.default_rng(0)
+        words = [
+            "".join(generator.choice(list("abcdefghijklmnoprstuvw"), size))
+            for size in range(2, 10)
+            for _ in range(1500)
+        ]
+        share = 1 / np.arange(1, len(words) + 1)
+
+        def text() -> str:
+            return " ".join(generator.choice(words, generator.integers(6, 24), p=share / share.sum()))
+
+        table = nf.Table.from_columns(
+            {role: [text() for _ in range(10 * BATCH)] for role in ("anchor", "positive", "negative")}
+        )
+    return table.select(range(len(table) // BATCH * BATCH))
+
+
+def step_times(run: Callable[[Callable[[], None]], None]) -> list[float]:
+    """Seconds of each step of a run that calls back after every step; the first three warm up."""
+    stamps: list[float] = []
+    run(lambda: stamps.append(time.perf_counter()))
+    return np.diff(stamps)[3:].tolist()
+
+
+def run_nearfar(table: nf.Table, tick: Callable[[], None]) -> None:
+    settings = nf.Settings(steps=STEPS, batch_size=BATCH, width=WIDTH, held_out=0)
+    nf.train(table, settings=settings, watch=lambda step: tick())
+
+
+def run_peer(table: nf.Table, tick: Callable[[], None]) -> None:
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from transformers import TrainerCallback
+
+    class Tick(TrainerCallback):
+        def on_step_end(self, *args: object, **kwargs: object) -> None:
+            tick()
+
+    model = make_model([table], nf.Settings(width=WIDTH))
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = SentenceTransformerTrainingArguments(
+            folder, per_device_train_batch_size=BATCH, max_steps=STEPS, learning_rate=2e-2, report_to="none",
+            save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True,
+        )  # fmt: skip
+        SentenceTransformerTrainer(
+            model, arguments, train_dataset=table.rows, loss=MultipleNegativesRankingLoss(model), callbacks=[Tick()]
+        ).train()
+
+
+def product_time() -> float:
+    """Seconds of the three products of a batch of triples."""
+    anchors, candidates = torch.randn(BATCH, WIDTH), torch.randn(2 * BATCH, WIDTH)
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        scores = anchors @ candidates.T
+        scores @ candidates
+        scores.T @ anchors
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    table = triples()
+    ours, theirs, products = [], [], []
+    for _ in range(ROUNDS):
+        ours += step_times(lambda tick: run_nearfar(table, tick))
+        theirs += step_times(lambda tick: run_peer(table, tick))
+        products.append(product_time())
+    rows = {
+        "three matrix products alone": statistics.median(products),
+        "nearfar": statistics.median(ours),
+        "SentenceTransformerTrainer": statistics.median(theirs),
+    }
+    print(f"\n{len(table):,} triples, batch {BATCH}, width {WIDTH}, {torch.get_num_threads()} threads")
+    for name, seconds in rows.items():
+        print(f"{name:>28}: {1000 * seconds:7.1f} ms a step  {BATCH / seconds:9,.0f} triples/s")
+    print(f"nearfar / SentenceTransformerTrainer: {rows['SentenceTransformerTrainer'] / rows['nearfar']:.2f} times")
+    print(
+        f"in times of the three products:       {rows['nearfar'] / rows['three matrix products alone']:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

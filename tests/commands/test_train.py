@@ -1,0 +1,226 @@
+"""`nearfar train`: what it writes, what it refuses, how it is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.commands.conftest import FAST, Run
+
+
+def test_folder_holds_model_record_and_report(model: Path) -> None:
+    record = json.loads((model / "nearfar.json").read_text("utf-8"))
+    assert {"settings", "data", "versions", "history", "best_step", "seconds"} <= record.keys()
+    assert record["settings"]["seed"] == 0
+    assert record["data"][0]["rows"] < 240  # some are held out
+    assert len(record["data"][0]["fingerprint"]) >= 16
+    assert record["history"][0]["step"] == 0
+    assert all("mrr@10" in m for entry in record["history"] for m in entry["measurements"])
+    page = (model / "report.html").read_text("utf-8")
+    assert page.count("<svg") >= 3
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "src=" not in page
+    assert "<link" not in page
+
+
+def test_plain_sentence_transformers_gives_the_same_vectors(model: Path, tmp_path: Path) -> None:
+    texts = ["the cat sleeps on the river", "우리 선생님 finds 그 학교", "", "🙂"]
+    script = (
+        "import json, sys, numpy as np\n"
+        "from sentence_transformers import SentenceTransformer\n"
+        "vectors = SentenceTransformer(sys.argv[1], device='cpu').encode(json.loads(sys.argv[2]))\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'nearfar']\n"
+        "np.save(sys.argv[3], vectors)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(model), json.dumps(texts), str(tmp_path / "plain.npy")], check=True
+    )
+    from nearfar import open_model
+    from nearfar.encoders import open_encoder
+
+    encoder = open_encoder(open_model(model, device="cpu"))
+    ours = encoder.embed(encoder.tokenise([texts])).detach().numpy()
+    np.testing.assert_allclose(ours, np.load(tmp_path / "plain.npy"), atol=1e-6)
+
+
+def test_same_seed_same_model_bit_for_bit(run: Run, tables: dict[str, Path], model: Path, tmp_path: Path) -> None:
+    for name, seed in (("again", 0), ("other", 1)):
+        assert run("train", tables["pairs.tsv"], "-o", tmp_path / name, *FAST, "--seed", seed).status == 0
+    first, again, other = (
+        load_file(folder / "model.safetensors")["embedding.weight"]
+        for folder in (model, tmp_path / "again", tmp_path / "other")
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_config_of_an_earlier_run_repeats_it(run: Run, tables: dict[str, Path], model: Path, tmp_path: Path) -> None:
+    result = run("train", tables["pairs.tsv"], "-o", tmp_path / "again", "--config", model / "nearfar.json")
+    assert result.status == 0, result.err
+    first, again = (load_file(f / "model.safetensors")["embedding.weight"] for f in (model, tmp_path / "again"))
+    assert np.array_equal(first, again)
+
+
+def test_several_tables_of_different_roles(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    names = ("pairs.tsv", "texts.txt", "labels.csv")
+    result = run("train", *(tables[n] for n in names), "-o", tmp_path / "m", "--eval", tables["sts.jsonl"], *FAST)
+    assert result.status == 0, result.err
+    assert "spearman" in result.out
+    kinds = [table["kind"] for table in json.loads((tmp_path / "m/nearfar.json").read_text("utf-8"))["data"]]
+    assert kinds == ["pairs", "texts", "labelled"]
+
+
+def test_ntxent_on_texts_and_steps(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    result = run("train", tables["texts.txt"], "-o", tmp_path / "m", "--objective", "ntxent", *FAST, "--steps", 3)
+    assert result.status == 0, result.err
+    assert json.loads((tmp_path / "m/nearfar.json").read_text("utf-8"))["settings"]["steps"] == 3
+
+
+def test_trained_model_is_a_start(run: Run, tables: dict[str, Path], model: Path, tmp_path: Path) -> None:
+    result = run("train", tables["pairs.tsv"], "-o", tmp_path / "m", "--encoder", model, *FAST)
+    assert result.status == 0, result.err
+    history = json.loads((tmp_path / "m/nearfar.json").read_text("utf-8"))["history"]
+    assert history[0]["measurements"][0]["mrr@10"] > 0.2
+
+
+BAD = {
+    "missing file": (["no.tsv"], ["no.tsv"]),
+    "no column": (["odd.tsv"], ["odd.tsv", "anchor"]),
+    "empty": (["empty.jsonl"], ["empty.jsonl"]),
+    "broken json": (["broken.jsonl"], ["broken.jsonl", "2"]),
+    "fields": (["fields.csv"], ["fields.csv", "3"]),
+    "utf-8": (["latin.txt"], ["latin.txt", "UTF-8"]),
+    "empty text": (["hole.tsv"], ["hole.tsv", "positive"]),
+    "one row": (["one.tsv"], ["one.tsv", "at least 2"]),
+    "scores": (["scores.tsv"], ["scores.tsv", "--column anchor=sentence1"]),
+    "one label": (["label.csv"], ["label.csv", "one label"]),
+    "encoder": (["good.tsv", "--encoder", "./nowhere"], ["nowhere", "folder"]),
+    "encoder name": (["good.tsv", "--encoder", "nobody/nothing"], ["nobody/nothing"]),
+    "encoder folder": (["good.tsv", "--encoder", "."], ["modules.json"]),
+    "objective": (["good.tsv", "--objective", "infonse"], ["infonse", "infonce"]),
+    "view": (["good.tsv", "--view", "crop"], ["view", "crop", "dropout"]),
+    "option": (["good.tsv", "--bogus"], ["--bogus"]),
+    "temperature": (["good.tsv", "--temperature", "-1"], ["temperature", "-1"]),
+    "not a number": (["good.tsv", "--epochs", "many"], ["epochs", "many"]),
+    "column": (["good.tsv", "--column", "anchor"], ["--column", "anchor"]),
+    "role": (["good.tsv", "--column", "ancor=a"], ["ancor", "anchor"]),
+    "where": (["good.tsv", "--where", "anchor=nobody"], ["anchor", "nobody"]),
+    "config": (["good.tsv", "--config", "bad.toml"], ["bad.toml", "toml"]),
+    "config key": (["good.tsv", "--config", "key.toml"], ["temprature", "temperature"]),
+    "ntxent with negatives": (["triple.tsv", "--objective", "ntxent"], ["triple.tsv", "negatives"]),
+}
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    texts = {
+        "odd.tsv": "question\tanswer\na\tb\n",
+        "empty.jsonl": "",
+        "broken.jsonl": '{"anchor": "a", "positive": "b"}\n{"anchor": "a", "posit\n',
+        "fields.csv": "anchor,positive\na,b\nc\n",
+        "hole.tsv": "anchor\tpositive\na\tb\nc\t \n",
+        "one.tsv": "anchor\tpositive\na\tb\n",
+        "scores.tsv": "sentence1\tsentence2\tscore\na\tb\t1\nc\td\t0\n",
+        "label.csv": "text,label\na,x\nb,x\n",
+        "good.tsv": "anchor\tpositive\na b\tb c\nc d\td e\ne f\tf g\n",
+        "triple.tsv": "anchor\tpositive\tnegative\na\tb\tc\nd\te\tf\n",
+        "bad.toml": "epochs = = 2\n",
+        "key.toml": "temprature = 0.1\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8")
+    (folder / "latin.txt").write_bytes(b"plain\ncaf\xe9\n")
+    return folder
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_two(
+    case: str, run: Run, bad: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words, wanted = BAD[case]
+    monkeypatch.chdir(bad)
+    before = sorted(bad.iterdir())
+    result = run("train", *words, "-o", tmp_path / "out", "--steps", 1)
+    assert result.status == 2, result.err
+    assert len(result.err.strip().splitlines()) == 1, result.err
+    for word in wanted:
+        assert word in result.err
+    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(bad.iterdir()) == before
+
+
+def test_full_folder_is_refused_and_untouched(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("keep", "utf-8")
+    result = run("train", tables["pairs.tsv"], "-o", tmp_path / "out", *FAST)
+    assert result.status == 2
+    assert "--overwrite" in result.err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine.txt"]
+    assert run("train", tables["pairs.tsv"], "-o", tmp_path / "out", *FAST, "--overwrite").status == 0
+    assert (tmp_path / "out/modules.json").exists()
+    assert not (tmp_path / "out/mine.txt").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_place_that_cannot_be_written_is_known_at_once(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    result = run("train", tables["pairs.tsv"], "-o", tmp_path / "file/out", *FAST)
+    assert result.status == 2
+    assert len(result.err.strip().splitlines()) == 1
+    assert "step" not in result.out
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which only Linux has")
+def test_a_full_disk_leaves_nothing(
+    run: Run, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nearfar.training import output
+
+    def full(*args: object, **kwargs: object) -> None:
+        with open("/dev/full", "w") as file:
+            file.write("x")
+
+    monkeypatch.setattr(output, "write_page", full)
+    result = run("train", tables["pairs.tsv"], "-o", tmp_path / "out", *FAST)
+    assert result.status == 2
+    assert "No space left" in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(tables: dict[str, Path]) -> None:
+    words = [sys.executable, "-m", "nearfar", "train", "no.tsv", "-o", "out", "--debug"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert "Traceback" in done.stderr
+    assert done.returncode != 0
+
+
+def test_interrupted_run_keeps_the_best_model(tables: dict[str, Path], tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "nearfar", "train", tables["pairs.tsv"], "-o", tmp_path / "out", *FAST]
+    words += ["--minutes", 5, "--epochs", 10_000_000, "--evaluations", 5000]
+    with subprocess.Popen(
+        [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step"):
+                break
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "interrupted" in out
+    assert str(tmp_path / "out") in out.replace("\n", "")
+    record = json.loads((tmp_path / "out/nearfar.json").read_text("utf-8"))
+    assert record["interrupted"] is True
+    assert (tmp_path / "out/model.safetensors").exists()
