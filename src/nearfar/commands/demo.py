@@ -50,9 +50,7 @@ def _read(seed: int) -> Corpus:
     bar = Progress(TextColumn("reading docstrings"), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
     with bar:
         task = bar.add_task("")
-        corpus = docstring_corpus(
-            seed=seed, progress=lambda done, files: bar.update(task, completed=done, total=files)
-        )
+        corpus = docstring_corpus(seed=seed, progress=lambda done, files: bar.update(task, completed=done, total=files))
     console.print(
         f"{corpus.files_read:,} Python files: {corpus.found:,} described functions, methods and classes; "
         f"{corpus.duplicates + corpus.near_duplicates:,} repetitions removed; {len(corpus.train):,} pairs to train on, "

@@ -10,7 +10,7 @@ to find a function from its description, among packages that were not trained on
 """
 
 from nearfar.demo.bm25 import bm25_rankings
-from nearfar.demo.corpus import Corpus, Reading, collect, docstring_corpus, read_pairs, split
+from nearfar.demo.corpus import Corpus, Reading, collect, docstring_corpus, read_pairs, split, table_of
 from nearfar.demo.docstrings import Pair
 from nearfar.demo.examples import Example, draw_examples, vector_rankings
 from nearfar.demo.figures import retrieval_figures
@@ -30,5 +30,6 @@ __all__ = [
     "read_pairs",
     "retrieval_figures",
     "split",
+    "table_of",
     "vector_rankings",
 ]

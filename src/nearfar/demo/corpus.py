@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import median_low
 
+from nearfar.data import Table
 from nearfar.demo.docstrings import Pair, pairs_in
 from nearfar.demo.duplicates import near_duplicates, normalised
 from nearfar.demo.sources import Source, find_sources
@@ -39,6 +40,13 @@ class Corpus:
     packages: int = 0
     files_read: int = 0
     files_skipped: int = 0
+
+
+def table_of(pairs: Sequence[Pair], source: str) -> Table:
+    """Pairs as a table: the description asks (anchor), the name answers (positive)."""
+    return Table.from_columns(
+        {"anchor": [pair.description for pair in pairs], "positive": [pair.name for pair in pairs]}, source
+    )
 
 
 @dataclass(frozen=True)

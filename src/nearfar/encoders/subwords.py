@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nearfar.errors import InputError
 
@@ -32,7 +32,7 @@ def train_subwords(texts: Iterable[str], *, kind: Subwords = "wordpiece", size: 
         raise InputError(f"tokenizer: found {kind!r}, wanted one of {', '.join(get_args(Subwords))}")
     if size < 100:
         raise InputError(f"vocabulary: found {size}, wanted at least 100 pieces")
-    model, trainer = {
+    makers: dict[Subwords, Callable[[], tuple[Any, Any]]] = {
         "wordpiece": lambda: (
             models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=100),
             trainers.WordPieceTrainer(vocab_size=size, special_tokens=[UNKNOWN], show_progress=False),
@@ -45,7 +45,8 @@ def train_subwords(texts: Iterable[str], *, kind: Subwords = "wordpiece", size: 
             models.Unigram(),
             trainers.UnigramTrainer(vocab_size=size, special_tokens=[UNKNOWN], unk_token=UNKNOWN, show_progress=False),
         ),
-    }[kind]()
+    }
+    model, trainer = makers[kind]()
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKD(), normalizers.Lowercase(), normalizers.StripAccents(), normalizers.NFC()]
