@@ -76,7 +76,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
-FAST = ("--epochs", 2, "--batch-size", 32, "--vocabulary", 400, "--width", 16, "--evaluations", 2)
+FAST = ("--epochs", 2, "--batch-size", 32, "--vocabulary", 400, "--width", 16, "--evaluations", 2, "--held-out", 0.2)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ def test_folder_holds_model_record_and_report(model: Path) -> None:
     record = json.loads((model / "nearfar.json").read_text("utf-8"))
     assert {"settings", "data", "versions", "history", "best_step", "seconds"} <= record.keys()
     assert record["settings"]["seed"] == 0
-    assert record["data"][0]["rows"] < 240  # some are held out
+    assert record["data"][0]["rows"] == 240
+    assert 20 <= record["evaluate_on"][0]["rows"] <= 48
     assert len(record["data"][0]["fingerprint"]) >= 16
     assert record["history"][0]["step"] == 0
     assert all("mrr@10" in m for entry in record["history"] for m in entry["measurements"])
@@ -110,7 +111,7 @@ BAD = {
     "view": (["good.tsv", "--view", "crop"], ["view", "crop", "dropout"]),
     "option": (["good.tsv", "--bogus"], ["--bogus"]),
     "temperature": (["good.tsv", "--temperature", "-1"], ["temperature", "-1"]),
-    "not a number": (["good.tsv", "--epochs", "many"], ["epochs", "many"]),
+    "not a number": (["good.tsv", "--epochs", "many"], ["epochs", "integer"]),
     "column": (["good.tsv", "--column", "anchor"], ["--column", "anchor"]),
     "role": (["good.tsv", "--column", "ancor=a"], ["ancor", "anchor"]),
     "where": (["good.tsv", "--where", "anchor=nobody"], ["anchor", "nobody"]),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from nearfar.data.readers import READERS, Row, format_of, read_rows, unit_of
 from nearfar.data.roles import Kind, Mapped, Roles, check_mapped, find_roles
 from nearfar.errors import InputError
+from nearfar.hub import reachable
 
 if TYPE_CHECKING:
     import datasets
@@ -177,13 +178,17 @@ def _saved_part(path: Path, split: str) -> Part:
 def _hub_part(name: str, split: str) -> Part:
     import datasets
 
+    offline = datasets.config.HF_HUB_OFFLINE
     try:
+        datasets.config.HF_HUB_OFFLINE = offline or not reachable()
         return _dataset_part(name, datasets.load_dataset(name, split=split))
     except Exception as error:  # whatever the hub, the network or a loader raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"{name}: found no such file or folder, and no data set on the hub by that name ({reason})"
         ) from error
+    finally:
+        datasets.config.HF_HUB_OFFLINE = offline
 
 
 def _dataset_part(name: str, found: datasets.Dataset) -> Part:
@@ -204,8 +209,9 @@ def _collect(parts: Sequence[Part], columns: Mapped | None, where: Where | None,
     seen: dict[str, Counter[str]] = {name: Counter() for name in where or {}}
     rows = keep(lambda: _batches(parts, roles, columns, where or {}, seen), _schema(roles), key)
     if not len(rows):
+        wanted = "; ".join(f"{name} {', '.join(map(repr, values))}" for name, values in (where or {}).items())
         found = "; ".join(f"{name} {', '.join(map(repr, list(values)[:5]))}" for name, values in seen.items())
-        raise InputError(f"{source}: no row is left by --where; found {found or 'no rows'}")
+        raise InputError(f"{source}: no row is left by --where: wanted {wanted}, found {found}")
     return Table(rows, roles.kind, source)
 
 

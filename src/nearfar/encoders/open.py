@@ -14,6 +14,7 @@ from nearfar.encoders.base import Encoder
 from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
+from nearfar.hub import reachable
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -38,7 +39,7 @@ def open_model(name: str | Path, *, device: str | None = None) -> SentenceTransf
     if local and not ((path / "modules.json").is_file() or (path / "config.json").is_file()):
         raise InputError(f"{name}: found no modules.json or config.json, wanted the folder of a model")
     try:
-        return SentenceTransformer(str(name), device=device)
+        return SentenceTransformer(str(name), device=device, local_files_only=local or not reachable())
     except Exception as error:  # whatever transformers, safetensors or the hub raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         wanted = "a folder of a model" if local else "a folder of a model or a name the hub knows"
