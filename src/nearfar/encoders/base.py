@@ -42,7 +42,10 @@ class Encoder(Protocol):
         """``(n, d)`` with a graph back to the parameters."""
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
-        """The optimiser that suits the parameters."""
+        """The optimiser that suits the parameters, each group's rate in proportion to `learning_rate`."""
+
+    def fold(self) -> None:
+        """Write what was learnt into `model`, where it is learnt in another form."""
 
 
 def chunks(texts: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:

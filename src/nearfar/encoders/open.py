@@ -56,7 +56,7 @@ def open_encoder(model: SentenceTransformer, name: str = "encoder") -> Encoder:
 
     first = model[0]
     if isinstance(first, StaticEmbedding):
-        return StaticEncoder(model)
+        return StaticEncoder.of(model)
     if isinstance(first, Transformer) and first.tokenizer is not None:
         return TransformerEncoder(model)
     raise InputError(
@@ -85,6 +85,9 @@ class TransformerEncoder:
         moved: dict[str, Any] = {name: value.to(self.model.device) for name, value in features.items()}
         embedding: Tensor = self.model(moved)["sentence_embedding"]
         return embedding
+
+    def fold(self) -> None:
+        pass
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.model.parameters(), lr=learning_rate, weight_decay=0.01)

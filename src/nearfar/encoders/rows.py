@@ -19,49 +19,71 @@ from torch.nn.functional import embedding_bag
 from nearfar.encoders.tokens import Tokens
 
 
-def mean_rows(weight: Tensor, tokens: Tokens) -> Tensor:
-    """The mean of each text's rows of `weight`: ``(V, d)`` and n texts to ``(n, d)``; 0 for a text without any.
+def mean_rows(vectors: Tensor, log_weights: Tensor, tokens: Tokens) -> Tensor:
+    """The mean of each text's weighted vectors, ``exp(log_weights) * vectors``; 0 for a text without tokens.
 
-    The gradient to `weight` is a coalesced sparse tensor over the rows that occur.
+    The gradients are coalesced sparse tensors over the rows that occur.
+
+    Args:
+        vectors: ``(V, d)``.
+        log_weights: ``(V, 1)``.
+        tokens: n texts.
+
+    Returns:
+        ``(n, d)``.
     """
-    value: Tensor = _MeanRows.apply(weight, tokens)  # type: ignore[no-untyped-call]
+    value: Tensor = _MeanRows.apply(vectors, log_weights, tokens)  # type: ignore[no-untyped-call]
     return value
 
 
 class _MeanRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, tokens: Tokens) -> Tensor:
-        ctx.tokens, ctx.shape = tokens, weight.shape
-        ids = torch.from_numpy(tokens.ids).to(weight.device)
-        offsets = torch.from_numpy(tokens.offsets[:-1].astype(np.int32)).to(weight.device)
-        return embedding_bag(ids, weight, offsets, mode="mean")
+    def forward(ctx: Any, vectors: Tensor, log_weights: Tensor, tokens: Tokens) -> Tensor:
+        ctx.tokens = tokens
+        ctx.save_for_backward(vectors, log_weights)
+        ids = torch.from_numpy(tokens.ids).to(vectors.device)
+        offsets = torch.from_numpy(tokens.offsets[:-1].astype(np.int32)).to(vectors.device)
+        weights = log_weights[:, 0].exp()[ids] * torch.from_numpy(_shares(tokens)).to(vectors)
+        return embedding_bag(ids, vectors, offsets, mode="sum", per_sample_weights=weights)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        rows, texts, offsets, shares = _transpose(ctx.tokens, ctx.shape[0])
-        # The transposed mean is itself a weighted bag: of texts, for each row.
-        values = embedding_bag(
-            torch.from_numpy(texts).to(upstream.device),
-            upstream.contiguous(),
-            torch.from_numpy(offsets).to(upstream.device),
-            mode="sum",
-            per_sample_weights=torch.from_numpy(shares).to(upstream),
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        vectors, log_weights = ctx.saved_tensors
+        rows, texts, offsets, shares = (
+            torch.from_numpy(a).to(upstream.device) for a in _transpose(ctx.tokens, vectors)
         )
-        index = torch.from_numpy(rows).to(upstream.device)[None]
-        return torch.sparse_coo_tensor(index, values, ctx.shape, is_coalesced=True, check_invariants=False), None
+        # The transposed mean is itself a weighted bag: of texts, for each row.
+        pull = embedding_bag(
+            texts, upstream.contiguous(), offsets, mode="sum", per_sample_weights=shares.to(upstream.dtype)
+        )
+        pull *= log_weights.index_select(0, rows).exp()
+        for_weights = None
+        if ctx.needs_input_grad[1]:
+            for_weights = torch.einsum("ud,ud->u", pull, vectors.index_select(0, rows))[:, None]
+        return _on_rows(rows, pull, vectors), _on_rows(rows, for_weights, log_weights), None
 
 
-def _transpose(tokens: Tokens, vocabulary: int) -> tuple[np.ndarray[Any, Any], ...]:
-    """For each row that occurs: the texts it is in, with its share of each text's mean."""
-    seen = np.zeros(vocabulary, bool)
+def _on_rows(rows: Tensor, values: Tensor | None, like: Tensor) -> Tensor | None:
+    if values is None:
+        return None
+    return torch.sparse_coo_tensor(rows[None], values, like.shape, is_coalesced=True, check_invariants=False)
+
+
+def _shares(tokens: Tokens) -> np.ndarray[Any, Any]:
+    """For each token, its share of its text's mean."""
+    return np.repeat((1 / np.maximum(tokens.lengths, 1)).astype(np.float32), tokens.lengths)
+
+
+def _transpose(tokens: Tokens, vectors: Tensor) -> tuple[np.ndarray[Any, Any], ...]:
+    """The rows that occur, and for each of them the texts it is in with its share of each text's mean."""
+    seen = np.zeros(len(vectors), bool)
     seen[tokens.ids] = True
     rows = np.flatnonzero(seen)
     rank = np.cumsum(seen, dtype=np.int32) - 1
-    lengths = tokens.lengths
-    shares = np.repeat((1 / np.maximum(lengths, 1)).astype(np.float32), lengths)
-    shape = (len(lengths), len(rows))
-    by_text = csr_array((shares, rank[tokens.ids], tokens.offsets.astype(np.int32)), shape=shape)
+    by_text = csr_array(
+        (_shares(tokens), rank[tokens.ids], tokens.offsets.astype(np.int32)), shape=(len(tokens), len(rows))
+    )
     by_row = by_text.tocsc()
     return rows, by_row.indices, by_row.indptr[:-1], by_row.data
 
@@ -69,24 +91,18 @@ def _transpose(tokens: Tokens, vocabulary: int) -> tuple[np.ndarray[Any, Any], .
 class RowAdam(torch.optim.Optimizer):
     """Adam over the rows that a sparse gradient names; all others, and their moments, rest.
 
-    As `torch.optim.SparseAdam` (Kingma & Ba 2015, algorithm 1, applied lazily), but it works through a
-    block of rows while they are in the cache, which is several times faster.
+    The steps of `torch.optim.SparseAdam` (Kingma & Ba 2015, algorithm 1, applied lazily), with fewer passes
+    over memory.
 
     Args:
-        params: tensors ``(V, d)`` whose gradients are sparse and coalesced.
+        params: tensors ``(V, d)`` whose gradients are sparse and coalesced, or groups of them.
         lr: learning rate.
         betas: decay of the running mean and of the running mean square.
         eps: added to the root of the mean square.
     """
 
-    BLOCK = 512
-
     def __init__(
-        self,
-        params: Any,
-        lr: float = 1e-2,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        self, params: Any, lr: float = 1e-2, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
 
@@ -97,23 +113,19 @@ class RowAdam(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
-                gradient = weight.grad.coalesce()
                 state = self.state[weight]
                 if not state:
                     state.update(step=0, mean=torch.zeros_like(weight), square=torch.zeros_like(weight))
                 state["step"] += 1
-                rows = gradient.indices()[0]
-                for block in torch.arange(len(rows), device=rows.device).split(self.BLOCK):
-                    part = slice(int(block[0]), int(block[-1]) + 1)
-                    self._step_rows(weight, rows[part], gradient.values()[part], state, group)
+                self._step_rows(weight, weight.grad.coalesce(), state, group)
 
     @staticmethod
-    def _step_rows(
-        weight: Tensor, rows: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
+    def _step_rows(weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        rows, slope = gradient.indices()[0], gradient.values()
         decay, decay_square = group["betas"]
-        mean = state["mean"][rows].lerp_(gradient, 1 - decay)
-        square = state["square"][rows].mul_(decay_square).addcmul_(gradient, gradient, value=1 - decay_square)
+        mean = state["mean"].index_select(0, rows).lerp_(slope, 1 - decay)
+        square = state["square"].index_select(0, rows).mul_(decay_square)
+        square.addcmul_(slope, slope, value=1 - decay_square)
         state["mean"].index_copy_(0, rows, mean)
         state["square"].index_copy_(0, rows, square)
         size = group["lr"] / (1 - decay ** state["step"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nearfar.encoders.rows import RowAdam, mean_rows
-from nearfar.encoders.subwords import Subwords, train_subwords
+from nearfar.encoders.subwords import MARK, Subwords, train_subwords
 from nearfar.encoders.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -52,9 +53,33 @@ def build_static(
 
     subwords = train_subwords((text for batch in batches() for text in batch), kind=tokenizer, size=vocabulary)
     weights = inverse_frequency(count_tokens(subwords, batches()))
-    directions = np.random.default_rng(seed).standard_normal((len(weights), width), np.float32)
+    directions = spelt_directions(vocabulary_of(subwords), width, seed)
     vectors = torch.from_numpy(directions * weights[:, None])
     return SentenceTransformer(modules=[StaticEmbedding(subwords, vectors), Normalize()], device="cpu")
+
+
+def vocabulary_of(tokenizer: Tokenizer) -> list[str]:
+    """The tokens in the order of their ids."""
+    by_token: dict[str, int] = tokenizer.get_vocab()
+    return sorted(by_token, key=by_token.__getitem__)
+
+
+def spelt_directions(tokens: Sequence[str], width: int, seed: int) -> NDArray[np.float32]:
+    """``(V, width)``, length 1: half of each is its token's own random direction, half that of its spelling.
+
+    The spelling is the sum of a random direction for each of the token's 2- to 4-grams of characters (Hangul
+    as jamo), so that tokens of like spelling start near each other, as in fastText (Bojanowski et al. 2017).
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.preprocessing import normalize
+
+    words = [f"<{unicodedata.normalize('NFD', token).removeprefix(MARK)}>" for token in tokens]
+    grams = CountVectorizer(analyzer="char", ngram_range=(2, 4), lowercase=False, binary=True).fit_transform(words)
+    generator = np.random.default_rng(seed)
+    own = generator.standard_normal((len(tokens), width), np.float32)
+    spelling = grams.astype(np.float32) @ generator.standard_normal((grams.shape[1], width), np.float32)
+    mixed: NDArray[np.float32] = normalize(normalize(own) + normalize(spelling))
+    return mixed
 
 
 def count_tokens(tokenizer: Tokenizer, batches: Iterable[Sequence[str]]) -> NDArray[np.int64]:
@@ -81,28 +106,50 @@ def encode_ids(tokenizer: Tokenizer, batches: Iterable[Sequence[str]]) -> Iterab
 
 @dataclass(frozen=True)
 class StaticEncoder:
-    """Training view of a model whose first module is a StaticEmbedding."""
+    """Training view of a model whose first module is a StaticEmbedding.
+
+    A token's vector is learnt as a direction and a length apart: ``exp(log_weight) * vector``, the vectors
+    starting at length 1. Adam gives each row a step of the same size, which would turn the short vectors of
+    frequent tokens around at once and hardly move the long ones.
+    """
 
     model: SentenceTransformer
-    learning_rate: float = 0.02
+    vectors: Tensor
+    log_weights: Tensor
+    learning_rate: float = 2e-3
+    weight_learning_rate: float = 1e-2
     batch_size: int = 1024
-    epochs: int = 20
+    epochs: int = 10
     gradient_clip: float | None = None
+    token_dropout: float = 0.1
 
-    @property
-    def _weight(self) -> Tensor:
-        weight: Tensor = self.model[0].embedding.weight
-        return weight
+    @classmethod
+    def of(cls, model: SentenceTransformer, **options: Any) -> StaticEncoder:
+        """Take the model's vectors apart into directions and lengths."""
+        weight = model[0].embedding.weight.detach()
+        lengths = weight.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        return cls(model, (weight / lengths).requires_grad_(), lengths.log().requires_grad_(), **options)
 
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
 
     def embed(self, tokens: Tokens) -> Tensor:
-        features: dict[str, Any] = {"sentence_embedding": mean_rows(self._weight, tokens)}
+        if self.model.training and self.token_dropout:
+            # torch's generator, so that one seed and one replay serve every encoder.
+            tokens = tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
+        features: dict[str, Any] = {"sentence_embedding": mean_rows(self.vectors, self.log_weights, tokens)}
         for module in list(self.model)[1:]:
             features = module(features)
         embedding: Tensor = features["sentence_embedding"]
         return embedding
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
-        return RowAdam([self._weight], lr=learning_rate)
+        groups = [
+            {"params": [self.vectors], "lr": learning_rate},
+            {"params": [self.log_weights], "lr": self.weight_learning_rate},
+        ]
+        return RowAdam(groups)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        self.model[0].embedding.weight.copy_(self.log_weights.exp() * self.vectors)

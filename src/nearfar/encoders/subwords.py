@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Subwords = Literal["wordpiece", "bpe", "unigram"]
 
 UNKNOWN = "[UNK]"
+MARK = "##"
+"""What a WordPiece inside a word starts with."""
 
 
 def train_subwords(texts: Iterable[str], *, kind: Subwords = "wordpiece", size: int = 16_000) -> Tokenizer:

@@ -43,6 +43,16 @@ class Tokens:
         """``(len(rows),)``: how many tokens these rows have."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
+    def keep(self, kept: NDArray[np.bool_]) -> Tokens:
+        """Without the tokens that are False in `kept` ``(total,)``; a row that would be empty keeps its first."""
+        through = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
+        emptied = (np.diff(through) == 0) & (self.lengths > 0)
+        if emptied.any():
+            kept = kept.copy()
+            kept[self.offsets[:-1][emptied]] = True
+            through = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
+        return Tokens(self.ids[kept], through)
+
     def rows(self) -> list[list[int]]:
         """The ids as nested lists."""
         return [part.tolist() for part in np.split(self.ids, self.offsets[1:-1])]

@@ -173,6 +173,7 @@ class _Run:
         self.settings, self.sources, self.evaluate_on, self.watch = settings, sources, evaluate_on, watch
         assert settings.learning_rate is not None
         self.optimiser = accelerator.prepare(encoder.optimiser(settings.learning_rate))
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.outcome = Outcome(encoder.model, settings, evaluate_on=tuple(evaluate_on))
         self.best_figure = -np.inf
         self.best_state: dict[str, torch.Tensor] = {}
@@ -202,6 +203,7 @@ class _Run:
         if self.best_state:
             self.encoder.model.load_state_dict(self.best_state)
         else:
+            self.encoder.fold()
             self.outcome.best_step = step
         self.outcome.seconds = time.monotonic() - budget.started
         self.outcome.measurements = self._measured(resamples=1000)
@@ -209,9 +211,8 @@ class _Run:
         return self.outcome
 
     def _step(self, source: Source, rows: Any, progress: float) -> None:
-        assert self.settings.learning_rate is not None
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * warm_up_and_decay(progress, self.settings.warmup)
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
         self.encoder.model.train()
         loss = self.objective(source.contrast(rows, self.encoder, self.objective))
         value = loss.item()
@@ -225,6 +226,7 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
 
     def _measure(self, step: int, budget: Budget) -> tuple[Measurement, ...]:
+        self.encoder.fold()
         measurements = self._measured(resamples=0)
         if not measurements:
             return ()
