@@ -41,6 +41,11 @@ def train(
     warmup: Annotated[float | None, typer.Option(help="Share of the run over which the rate rises.")] = None,
     evaluations: Annotated[Number, typer.Option(help="Measurements during the run.")] = None,
     held_out: Annotated[float | None, typer.Option(help="Share of the rows held out without --eval.")] = None,
+    token_dropout: Annotated[
+        float | None, typer.Option(help="Tokens left out while training (static); 0.3 for lone texts, else 0.")
+    ] = None,
+    weight_learning_rate: Annotated[float | None, typer.Option(help="Of the token weights (static).")] = None,
+    sif: Annotated[float | None, typer.Option(help="Smaller makes frequent tokens start shorter (static).")] = None,
     width: Annotated[Number, typer.Option(help="Numbers a vector (static).")] = None,
     vocabulary: Annotated[Number, typer.Option(help="Most subwords (static).")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="wordpiece, bpe or unigram (static).")] = None,
@@ -64,6 +69,7 @@ def train(
         "steps": steps, "minutes": minutes, "batch_size": batch_size, "learning_rate": learning_rate,
         "warmup": warmup, "evaluations": evaluations, "held_out": held_out, "width": width,
         "vocabulary": vocabulary, "tokenizer": tokenizer, "seed": seed,
+        "token_dropout": token_dropout, "weight_learning_rate": weight_learning_rate, "sif": sif,
     }  # fmt: skip
     named = {name: value for name, value in given.items() if value is not None}
     settings = Settings.build((Settings.read(config) if config else {}) | named, "--config" if config else "settings")

@@ -1,4 +1,4 @@
-"""Formats: bytes on disk to numbered rows. Every fault names the file and the line."""
+"""Formats: bytes on disk to blocks of numbered rows. Every fault names the file and the row."""
 
 from __future__ import annotations
 
@@ -6,38 +6,71 @@ import csv
 import gzip
 import io
 import json
-import sys
-from collections.abc import Callable, Iterator
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, cast
+from shutil import copyfileobj
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from nearfar.errors import InputError
 
-Row = tuple[int, dict[str, Any]]
-"""A row's line (or, in Parquet, row) number counted from 1, and its cells by column name."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BYTES = 1 << 20
+ROWS = 1_000
+"""A block holds about so many bytes of lines, or rows where the format has no lines: memory stays constant."""
+
+LONGEST_FIELD = 1 << 27
+"""Characters of a CSV field: more than csv's own 128 KiB, and still an end to a quote that is never closed."""
+
+LONGEST_ARRAY = 1 << 28
+"""Characters of a JSON array, which can only be read whole."""
 
 COMPRESSED = (".gz", ".zst")
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows of a source.
+
+    Attributes:
+        cells: column -> a cell for each row, None where the row has none.
+        place: index of a row in the block -> what a person calls that row, such as "row 3 (line 4)".
+    """
+
+    cells: dict[str, Sequence[Any]]
+    place: Callable[[int], str]
+
+
+def read_blocks(path: Path) -> Iterator[Block]:
     """The rows of a file, in order, in constant memory.
 
     Args:
-        path: .jsonl, .ndjson, .json (a list of objects, or lines of them), .csv, .tsv, .txt, plain or followed
-            by .gz or .zst; or .parquet. TSV has no quoting, so a field holds no tab; a plain text is a row of
-            `text`. Blank lines of .jsonl and .txt are passed over.
+        path: .jsonl, .ndjson, .json (lines of objects, or an array of them), .csv, .tsv, .txt or .parquet, plain
+            or followed by .gz or .zst. TSV has no quoting, so a field holds no tab; a line of .txt is a row of
+            `text`. Blank lines are passed over. JSON lines have the columns of the keys met so far.
 
     Raises:
-        InputError: the format is unknown, or the file does not keep to it.
+        InputError: the format is unknown, the file does not keep to it or holds no row.
     """
     reader = READERS.get(format_of(path))
     if reader is None:
-        raise InputError(f"{path}: found format {format_of(path) or 'none'}, wanted {', '.join(READERS)}")
+        raise InputError(f"{path}: found format {format_of(path) or 'none'}, wanted {SUPPORTED}")
+    empty = True
     try:
-        yield from reader(path)
-    except (OSError, EOFError) as error:  # EOFError: what gzip calls a truncated file
-        reason = (isinstance(error, OSError) and error.strerror) or str(error).splitlines()[0]
+        for block in reader(path):
+            empty = False
+            yield block
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short, or corrupt
+        reason = (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read ({reason})") from error
+    if empty:
+        found = "no row" if path.stat().st_size else "an empty file"
+        raise InputError(f"{path}: found {found}, wanted at least one row")
 
 
 def format_of(path: Path) -> str:
@@ -48,22 +81,17 @@ def format_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def unit_of(path: Path) -> str:
-    """What the numbers of `read_rows` count."""
-    return "row" if format_of(path) == ".parquet" else "line"
+def numbered_blocks(batches: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[Block]:
+    """Arrow batches, as a Parquet file or a data set gives them, as blocks of rows counted from 1."""
+    first = 1
+    for batch in batches:
+        if batch.num_rows:
+            yield Block(batch.to_pydict(), _rows_from(first))
+            first += batch.num_rows
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines without their ends."""
-    with _open(path) as file:
-        for number, raw in enumerate(file, start=1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    f"{path}: line {number}: found byte 0x{raw[error.start]:02x}, wanted valid UTF-8"
-                ) from None
-            yield number, line.rstrip("\r\n")
+def _rows_from(first: int) -> Callable[[int], str]:
+    return lambda index: f"row {first + index}"
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -72,32 +100,71 @@ def _open(path: Path) -> IO[bytes]:
     if path.suffix.lower() == ".zst":
         import pyarrow as pa
 
-        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
+        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"), BYTES)
     return path.open("rb")
 
 
-def _text(path: Path) -> Iterator[Row]:
-    for number, line in _lines(path):
-        if line.strip():
-            yield number, {"text": line}
-
-
-def _json_lines(path: Path) -> Iterator[Row]:
-    for number, line in _lines(path):
-        if line.strip():
-            yield number, _object(path, number, _parsed(path, number, line))
-
-
-def _json(path: Path) -> Iterator[Row]:
-    """A list of objects where the file starts with a bracket, else lines of objects."""
+def _runs(path: Path) -> Iterator[tuple[int, str]]:
+    """Runs of whole lines, about a megabyte each, with the number of the first line."""
+    first = 1
     with _open(path) as file:
-        is_list = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-    if not is_list:
+        while lines := file.readlines(BYTES):
+            raw = b"".join(lines)
+            try:
+                text = raw.decode()
+            except UnicodeDecodeError as error:
+                line = first + raw.count(b"\n", 0, error.start)
+                raise InputError(f"{path}: line {line}: found byte 0x{raw[error.start]:02x}, wanted UTF-8") from None
+            yield first, text.removeprefix("\ufeff") if first == 1 else text
+            first += len(lines)
+
+
+def _lines(run: str) -> list[str]:
+    """The lines of a run without their ends, "\\n" or "\\r\\n"; no other character ends a line."""
+    lines = run.removesuffix("\n").split("\n")
+    return [line.removesuffix("\r") for line in lines] if "\r" in run else lines
+
+
+def _filled(run: str, first: int) -> tuple[list[int], list[str]]:
+    """The lines of a run that are not blank, and their numbers."""
+    numbered = [(number, line) for number, line in enumerate(_lines(run), first) if line and not line.isspace()]
+    return [number for number, _ in numbered], [line for _, line in numbered]
+
+
+def _lines_at(numbers: Sequence[int]) -> Callable[[int], str]:
+    return lambda index: f"line {numbers[index]}"
+
+
+def _text(path: Path) -> Iterator[Block]:
+    for first, run in _runs(path):
+        numbers, lines = _filled(run, first)
+        if lines:
+            yield Block({"text": lines}, _lines_at(numbers))
+
+
+def _json_lines(path: Path) -> Iterator[Block]:
+    names: dict[str, None] = {}
+    for first, run in _runs(path):
+        numbers, lines = _filled(run, first)
+        values = [_parsed(path, number, line) for number, line in zip(numbers, lines, strict=True)]
+        if values:
+            yield _objects(path, values, names, _lines_at(numbers))
+
+
+def _json(path: Path) -> Iterator[Block]:
+    """An array of objects where the file starts with a bracket, else lines of objects."""
+    with _open(path) as file:
+        is_array = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    if not is_array:
         yield from _json_lines(path)
         return
-    rows = _parsed(path, 1, "\n".join(line for _, line in _lines(path)))
-    for number, row in enumerate(rows, start=1):
-        yield number, _object(path, number, row)
+    runs, length = [], 0
+    for _, run in _runs(path):
+        runs.append(run)
+        if (length := length + len(run)) > LONGEST_ARRAY:
+            raise InputError(f"{path}: found an array of over {LONGEST_ARRAY:,} characters, wanted lines of objects")
+    if values := _parsed(path, 1, "".join(runs)):
+        yield _objects(path, values, {}, _rows_from(1))
 
 
 def _parsed(path: Path, number: int, text: str) -> Any:
@@ -106,57 +173,99 @@ def _parsed(path: Path, number: int, text: str) -> Any:
     except json.JSONDecodeError as error:
         line = number + error.lineno - 1
         raise InputError(f"{path}: line {line}: found broken JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
+        raise InputError(f"{path}: line {number}: found JSON that cannot be read ({error})") from None
 
 
-def _object(path: Path, number: int, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: line {number}: found a JSON {type(value).__name__}, wanted an object")
-    return value
+def _objects(path: Path, values: Sequence[Any], names: dict[str, None], place: Callable[[int], str]) -> Block:
+    """Objects as columns; `names` gathers the keys, so that no later block lacks a column of an earlier one."""
+    for index, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise InputError(f"{path}: {place(index)}: found {json.dumps(value)[:40]}, wanted a JSON object")
+    names.update(dict.fromkeys(chain.from_iterable(values)))
+    return Block({name: [value.get(name) for value in values] for name in names}, place)
 
 
-def _tsv(path: Path) -> Iterator[Row]:
-    return _with_header(path, ((number, line.split("\t")) for number, line in _lines(path)))
+Record = tuple[int, list[str]]
+"""The line on which a row of a table starts, and its fields."""
 
 
-def _csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)  # a text may be longer than csv's 128 KiB
-    reader = csv.reader((line + "\n" for _, line in _lines(path)), strict=True)
-    numbered = ((reader.line_num, fields) for fields in reader if fields)
+def _tsv(path: Path) -> Iterator[Block]:
+    numbered = chain.from_iterable(enumerate(_lines(run), first) for first, run in _runs(path))
+    return _with_header(path, ((number, line.split("\t")) for number, line in numbered if line))
+
+
+def _csv(path: Path) -> Iterator[Block]:
+    return _with_header(path, _csv_records(path))
+
+
+def _csv_records(path: Path) -> Iterator[Record]:
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
+    # StringIO because it cuts lines at "\n" alone and keeps their ends, which may stand inside quotes
+    lines = chain.from_iterable(io.StringIO(run, newline="\n") for _, run in _runs(path))
+    reader, start = csv.reader(lines, strict=True), 1
     try:
-        yield from _with_header(path, numbered)
+        for fields in reader:
+            if fields:
+                yield start, fields
+            start = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: found broken CSV ({error})") from None
+        raise InputError(f"{path}: line {start}: found broken CSV ({error})") from None
 
 
-def _with_header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Row]:
-    _, header = next(rows, (0, []))
-    repeated = next((name for place, name in enumerate(header) if name in header[:place]), None)
+def _with_header(path: Path, records: Iterator[Record]) -> Iterator[Block]:
+    line, names = next(records, (0, []))
+    _check_distinct(names, f"{path}: line {line}")
+    first = 1
+    while batch := list(islice(records, ROWS)):
+        lines, rows = zip(*batch, strict=True)
+        place = _rows_and_lines(first, lines)
+        for index, fields in enumerate(rows):
+            if len(fields) != len(names):
+                found = f"{len(fields)} field{'s' * (len(fields) != 1)}"
+                raise InputError(f"{path}: {place(index)}: found {found}, wanted {len(names)} ({', '.join(names)})")
+        yield Block(dict(zip(names, zip(*rows, strict=True), strict=True)), place)
+        first += len(rows)
+    if names and first == 1:
+        raise InputError(f"{path}: found a header and no row, wanted at least one row")
+
+
+def _rows_and_lines(first: int, lines: Sequence[int]) -> Callable[[int], str]:
+    return lambda index: f"row {first + index} (line {lines[index]})"
+
+
+def _check_distinct(names: Sequence[str], place: str) -> None:
+    repeated = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if repeated is not None:
-        raise InputError(f"{path}: line 1: found column {repeated!r} twice, wanted distinct names")
-    for number, fields in rows:
-        if len(fields) != len(header):
-            raise InputError(
-                f"{path}: line {number}: found {len(fields)} field{'s' * (len(fields) != 1)}, wanted {len(header)}"
-                f" ({', '.join(header)})"
-            )
-        yield number, dict(zip(header, fields, strict=True))
+        raise InputError(f"{place}: found column {repeated!r} twice, wanted distinct names")
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path) -> Iterator[Block]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    number = 0
     try:
-        for batch in parquet.ParquetFile(path).iter_batches(10_000):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: found no readable Parquet ({str(error).splitlines()[0]})") from None
+        with _seekable(path) as file:
+            opened = parquet.ParquetFile(file, pre_buffer=False)  # True reads a whole row group ahead
+            _check_distinct(opened.schema_arrow.names, str(path))
+            yield from numbered_blocks(opened.iter_batches(ROWS))
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: found broken Parquet ({str(error).partition(chr(10))[0]})") from None
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+def _seekable(path: Path) -> IO[bytes]:
+    """The open file; a compressed one unpacked on disk, since Parquet is read from its end."""
+    file = _open(path)
+    if path.suffix.lower() not in COMPRESSED:
+        return file
+    with file:
+        unpacked = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 (the caller closes it)
+        copyfileobj(file, unpacked, BYTES)
+        unpacked.seek(0)
+        return unpacked
+
+
+READERS: dict[str, Callable[[Path], Iterator[Block]]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".json": _json,
@@ -165,3 +274,4 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".txt": _text,
     ".parquet": _parquet,
 }
+SUPPORTED = f"{', '.join(READERS)}, or one of these followed by {' or '.join(COMPRESSED)}"

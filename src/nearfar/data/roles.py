@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 from nearfar.errors import InputError
 
@@ -22,85 +20,47 @@ KINDS: dict[Kind, tuple[str, ...]] = {
 """Roles that a table of each kind must have; pairs may have negatives besides. The first kind that fits counts."""
 
 ROLES = (*dict.fromkeys(role for roles in KINDS.values() for role in roles), "negative")
-WANTED = "; or ".join(" and ".join(roles) for roles in KINDS.values())
-
 NEGATIVE = re.compile(r"negative(_[1-9]\d*)?")
+
 Mapped = Mapping[str, str | Sequence[str]]
+"""Role -> the user's name for its column, or several of which the first that there is counts."""
 
 
-@dataclass(frozen=True)
-class Roles:
-    """The columns of a source that play roles.
-
-    Attributes:
-        kind: of the table.
-        columns: role -> the source's column, in canonical order.
-    """
-
-    kind: Kind
-    columns: dict[str, str]
-
-    def cell(self, role: str, row: Mapping[str, Any], where: str) -> Any:
-        """The checked value of a role in a row: a text, a label as text, or a finite score."""
-        name = self.columns[role]
-        if name not in row:
-            raise InputError(f"{where}: found no {name!r} for {role}, wanted one in every row")
-        value = row[name]
-        if role == "score":
-            return _score(value, where, name)
-        if role == "label":
-            if value is None or isinstance(value, dict | list):
-                raise InputError(f"{where}: {name}: found {value!r}, wanted a label")
-            return str(value)
-        if not isinstance(value, str):
-            raise InputError(
-                f"{where}: {name}: found {'null' if value is None else repr(value)[:80]}, wanted text ({role})"
-            )
-        if not value.strip():
-            raise InputError(f"{where}: {name}: found an empty text, wanted a {role}")
-        return value
-
-
-def _score(value: Any, where: str, name: str) -> float:
-    try:
-        score = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: {name}: found {value!r}, wanted a number") from None
-    if not math.isfinite(score):
-        raise InputError(f"{where}: {name}: found {value!r}, wanted a finite number")
-    return score
-
-
-def find_roles(names: Iterable[str], mapped: Mapped | None, source: str) -> Roles:
-    """Which roles the columns `names` play, and so of which kind the table is.
+def find_roles(names: Collection[str], mapped: Mapped | None, source: str) -> dict[str, str]:
+    """Which columns play roles: role -> column, in canonical order.
 
     Args:
         names: the source's columns.
-        mapped: role -> column or columns; the first of them that there is plays the role, even where another
-            column bears the role's own name. A role none of whose columns is there is left to its own name.
+        mapped: columns that play a role even where another bears the role's own name. A role none of whose
+            columns is there is left to its own name.
         source: for messages.
 
     Raises:
         InputError: a role is unknown, or the columns make no kind of table.
     """
-    names = list(names)
     check_mapped(mapped)
-    chosen = {name: name for name in names if name in ROLES or NEGATIVE.fullmatch(name)}
-    explicit = set()
-    for role, wanted in (mapped or {}).items():
-        there = [name for name in ([wanted] if isinstance(wanted, str) else wanted) if name in names]
-        if there:
-            chosen[role] = there[0]
-            explicit.add(role)
+    explicit = {role: name for role, wanted in (mapped or {}).items() if (name := first_of(wanted, names)) is not None}
+    chosen = {name: name for name in names if name in ROLES or NEGATIVE.fullmatch(name)} | explicit
     fitting = [kind for kind, roles in KINDS.items() if all(role in chosen for role in roles)]
     if not fitting:
+        wanted = "; or ".join(" and ".join(roles) for roles in KINDS.values())
         raise InputError(
-            f"{source}: found the columns {', '.join(map(repr, names)) or 'none'}, wanted {WANTED}"
+            f"{source}: found columns {', '.join(map(repr, names)) or 'none'}, wanted {wanted}"
             " (--column anchor=NAME says which column plays a role)"
         )
-    kind = max(fitting, key=lambda kind: len(explicit & set(KINDS[kind])))  # max keeps the first of equals
+    kind = max(fitting, key=lambda kind: len(explicit.keys() & set(KINDS[kind])))  # max keeps the first of equals
     negatives = _negatives(chosen, source) if kind == "pairs" else []
-    return Roles(kind, {role: chosen[role] for role in (*KINDS[kind], *negatives)})
+    return {role: chosen[role] for role in (*KINDS[kind], *negatives)}
+
+
+def kind_of(roles: Collection[str]) -> Kind:
+    """The kind of a table that has these roles and no other."""
+    return next(kind for kind, wanted in KINDS.items() if set(wanted) <= set(roles))
+
+
+def first_of(wanted: str | Sequence[str], names: Collection[str]) -> str | None:
+    """The first wanted name that there is."""
+    return next((name for name in ([wanted] if isinstance(wanted, str) else wanted) if name in names), None)
 
 
 def check_mapped(mapped: Mapped | None) -> None:
@@ -112,8 +72,8 @@ def check_mapped(mapped: Mapped | None) -> None:
             raise InputError(f"--column: found role {role!r}, wanted one of {', '.join(ROLES)}{hint}")
 
 
-def _negatives(chosen: Mapping[str, str], source: str) -> list[str]:
-    numbered = sorted((name for name in chosen if name.startswith("negative_")), key=lambda n: int(n[9:]))
+def _negatives(chosen: Collection[str], source: str) -> list[str]:
+    numbered = sorted((role for role in chosen if role.startswith("negative_")), key=lambda role: int(role[9:]))
     if numbered and "negative" in chosen:
         raise InputError(f"{source}: found both negative and {numbered[0]}, wanted one way of naming negatives")
     if numbered != [f"negative_{number + 1}" for number in range(len(numbered))]:

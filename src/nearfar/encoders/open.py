@@ -46,8 +46,20 @@ def open_model(name: str | Path, *, device: str | None = None) -> SentenceTransf
         raise InputError(f"{name}: could not open it as an encoder, wanted {wanted} ({reason})") from error
 
 
-def open_encoder(model: SentenceTransformer, name: str = "encoder") -> Encoder:
+def open_encoder(
+    model: SentenceTransformer,
+    name: str = "encoder",
+    *,
+    token_dropout: float = 0.0,
+    weight_learning_rate: float | None = None,
+) -> Encoder:
     """The training view of a model.
+
+    Args:
+        model: the encoder.
+        name: for messages.
+        token_dropout: of a static encoder; a transformer brings its own.
+        weight_learning_rate: of a static encoder's token weights; None takes its default.
 
     Raises:
         InputError: its first module is neither a StaticEmbedding nor a transformer with a tokenizer.
@@ -56,7 +68,10 @@ def open_encoder(model: SentenceTransformer, name: str = "encoder") -> Encoder:
 
     first = model[0]
     if isinstance(first, StaticEmbedding):
-        return StaticEncoder.of(model)
+        options: dict[str, float] = {"token_dropout": token_dropout}
+        if weight_learning_rate is not None:
+            options["weight_learning_rate"] = weight_learning_rate
+        return StaticEncoder.of(model, **options)
     if isinstance(first, Transformer) and first.tokenizer is not None:
         return TransformerEncoder(model)
     raise InputError(

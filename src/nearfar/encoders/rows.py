@@ -91,8 +91,8 @@ def _transpose(tokens: Tokens, vectors: Tensor) -> tuple[np.ndarray[Any, Any], .
 class RowAdam(torch.optim.Optimizer):
     """Adam over the rows that a sparse gradient names; all others, and their moments, rest.
 
-    The steps of `torch.optim.SparseAdam` (Kingma & Ba 2015, algorithm 1, applied lazily), with fewer passes
-    over memory.
+    Kingma & Ba 2015, algorithm 1, applied lazily as in `torch.optim.SparseAdam`, but with one second moment a
+    row, the mean over its entries: a row turns as a whole, and memory is passed over half as often.
 
     Args:
         params: tensors ``(V, d)`` whose gradients are sparse and coalesced, or groups of them.
@@ -115,7 +115,7 @@ class RowAdam(torch.optim.Optimizer):
                     continue
                 state = self.state[weight]
                 if not state:
-                    state.update(step=0, mean=torch.zeros_like(weight), square=torch.zeros_like(weight))
+                    state.update(step=0, mean=torch.zeros_like(weight), square=torch.zeros_like(weight[:, :1]))
                 state["step"] += 1
                 self._step_rows(weight, weight.grad.coalesce(), state, group)
 
@@ -125,7 +125,7 @@ class RowAdam(torch.optim.Optimizer):
         decay, decay_square = group["betas"]
         mean = state["mean"].index_select(0, rows).lerp_(slope, 1 - decay)
         square = state["square"].index_select(0, rows).mul_(decay_square)
-        square.addcmul_(slope, slope, value=1 - decay_square)
+        square.add_(torch.linalg.vecdot(slope, slope)[:, None], alpha=(1 - decay_square) / slope.shape[1])
         state["mean"].index_copy_(0, rows, mean)
         state["square"].index_copy_(0, rows, square)
         size = group["lr"] / (1 - decay ** state["step"])

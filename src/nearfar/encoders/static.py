@@ -28,21 +28,23 @@ def build_static(
     batches: Batches,
     *,
     width: int = 256,
-    vocabulary: int = 16_000,
+    vocabulary: int = 8_000,
     tokenizer: Subwords = "wordpiece",
+    sif: float = 3e-3,
     seed: int = 0,
 ) -> SentenceTransformer:
     """An untrained static encoder for a corpus: its tokenizer, and random vectors weighted by frequency.
 
-    A frequent token says little, so that its vector starts short: a / (a + p) of a random one, p being the
-    token's share of the corpus (smooth inverse frequency, Arora et al. 2017). Since texts are means of
-    token vectors and normalised, a weight is only a length and the saved model needs no code of ours.
+    A frequent token says little, so that its vector starts short: a / (a + p), p being the token's share of the
+    corpus (smooth inverse frequency, Arora et al. 2017). Since texts are means of token vectors and normalised,
+    a weight is only a length and the saved model needs no code of ours.
 
     Args:
         batches: makes a pass over the corpus; called twice.
         width: numbers in a vector.
         vocabulary: most subwords there may be.
         tokenizer: "wordpiece", "bpe" or "unigram".
+        sif: the a of a / (a + p); smaller makes frequent tokens count less.
         seed: of the random vectors.
 
     Returns:
@@ -52,7 +54,7 @@ def build_static(
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
     subwords = train_subwords((text for batch in batches() for text in batch), kind=tokenizer, size=vocabulary)
-    weights = inverse_frequency(count_tokens(subwords, batches()))
+    weights = inverse_frequency(count_tokens(subwords, batches()), sif)
     directions = spelt_directions(vocabulary_of(subwords), width, seed)
     vectors = torch.from_numpy(directions * weights[:, None])
     return SentenceTransformer(modules=[StaticEmbedding(subwords, vectors), Normalize()], device="cpu")
@@ -90,7 +92,7 @@ def count_tokens(tokenizer: Tokenizer, batches: Iterable[Sequence[str]]) -> NDAr
     return counts
 
 
-def inverse_frequency(counts: NDArray[np.int64], a: float = 1e-3) -> NDArray[np.float32]:
+def inverse_frequency(counts: NDArray[np.int64], a: float) -> NDArray[np.float32]:
     """a / (a + p) for each token, ``(V,)``: Arora, Liang & Ma 2017, eq. 1 of algorithm 1."""
     share = counts / max(counts.sum(), 1)
     weights: NDArray[np.float32] = (a / (a + share)).astype(np.float32)
@@ -116,12 +118,12 @@ class StaticEncoder:
     model: SentenceTransformer
     vectors: Tensor
     log_weights: Tensor
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     weight_learning_rate: float = 1e-2
-    batch_size: int = 1024
-    epochs: int = 10
+    batch_size: int = 512
+    epochs: int = 8
     gradient_clip: float | None = None
-    token_dropout: float = 0.1
+    token_dropout: float = 0.0
 
     @classmethod
     def of(cls, model: SentenceTransformer, **options: Any) -> StaticEncoder:

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 Subwords = Literal["wordpiece", "bpe", "unigram"]
 
 UNKNOWN = "[UNK]"
+LONGEST_WORD = 100
+"""Characters; a longer word is unknown as a whole, as in BERT."""
+
 MARK = "##"
 """What a WordPiece inside a word starts with."""
 
 
-def train_subwords(texts: Iterable[str], *, kind: Subwords = "wordpiece", size: int = 16_000) -> Tokenizer:
+def train_subwords(texts: Iterable[str], *, kind: Subwords = "wordpiece", size: int = 8_000) -> Tokenizer:
     """Train a tokenizer on `texts`, cut at white space and punctuation, lower-cased, accents dropped.
 
     Args:
@@ -36,7 +39,7 @@ def train_subwords(texts: Iterable[str], *, kind: Subwords = "wordpiece", size: 
         raise InputError(f"vocabulary: found {size}, wanted at least 100 pieces")
     makers: dict[Subwords, Callable[[], tuple[Any, Any]]] = {
         "wordpiece": lambda: (
-            models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=100),
+            models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=LONGEST_WORD),
             trainers.WordPieceTrainer(vocab_size=size, special_tokens=[UNKNOWN], show_progress=False),
         ),
         "bpe": lambda: (
@@ -55,4 +58,9 @@ def train_subwords(texts: Iterable[str], *, kind: Subwords = "wordpiece", size: 
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.train_from_iterator(texts, trainer)
+    if kind == "wordpiece":
+        # The trainer numbers the same pieces differently from run to run; a seed must give one model.
+        pieces = sorted(set(tokenizer.get_vocab()) - {UNKNOWN})
+        numbered = {piece: number for number, piece in enumerate([UNKNOWN, *pieces])}
+        tokenizer.model = models.WordPiece(numbered, unk_token=UNKNOWN, max_input_chars_per_word=LONGEST_WORD)
     return tokenizer

@@ -116,7 +116,13 @@ def train(
     evaluate_on, tables = list(evaluate_on), list(tables)
     if not evaluate_on:
         tables, evaluate_on = _held_out_parts(tables, settings)
-    encoder = open_encoder(accelerator.prepare_model(model), settings.encoder)
+    settings = settings.model_copy(update={"token_dropout": _token_dropout(settings, tables)})
+    encoder = open_encoder(
+        accelerator.prepare_model(model),
+        settings.encoder,
+        token_dropout=settings.token_dropout or 0.0,
+        weight_learning_rate=settings.weight_learning_rate,
+    )
     settings = _resolve(settings, encoder, tables)
     sources = [prepare(table, encoder, objective) for table in tables]
     return _Run(accelerator, encoder, objective, settings, sources, evaluate_on, watch).run()
@@ -131,6 +137,7 @@ def make_model(tables: Sequence[Table], settings: Settings) -> SentenceTransform
         width=settings.width,
         vocabulary=settings.vocabulary,
         tokenizer=settings.tokenizer,
+        sif=settings.sif,
         seed=settings.seed,
     )
 
@@ -138,6 +145,12 @@ def make_model(tables: Sequence[Table], settings: Settings) -> SentenceTransform
 def _held_out_parts(tables: Sequence[Table], settings: Settings) -> tuple[list[Table], list[Table]]:
     parts = [hold_out(table, settings.held_out, settings.seed) for table in tables]
     return [kept for kept, _ in parts], [held for _, held in parts if held is not None]
+
+
+def _token_dropout(settings: Settings, tables: Sequence[Table]) -> float:
+    if settings.token_dropout is not None:
+        return settings.token_dropout
+    return 0.3 if any(table.kind == "texts" for table in tables) else 0.0
 
 
 def _resolve(settings: Settings, encoder: Encoder, tables: Sequence[Table]) -> Settings:

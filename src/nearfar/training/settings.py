@@ -31,7 +31,10 @@ class Settings(BaseModel):
         warmup: share of the run over which the rate rises from 0; it then falls linearly to 0.
         evaluations: how often to measure during the run, evenly spread, the end included.
         held_out: share of the rows kept back to measure on where there are no evaluation tables.
-        width, vocabulary, tokenizer: of a static encoder that is built.
+        token_dropout: share of a static encoder's tokens left out of each text while training; None is 0.3 where
+            a table holds lone texts, whose two views it makes, and else 0.
+        weight_learning_rate: of a static encoder's token weights; learning_rate is that of its vectors.
+        width, vocabulary, tokenizer, sif: of a static encoder that is built.
         seed: of everything random.
     """
 
@@ -49,9 +52,12 @@ class Settings(BaseModel):
     warmup: float = Field(0.1, ge=0, lt=1)
     evaluations: int = Field(10, ge=1)
     held_out: float = Field(0.05, ge=0, lt=1)
+    token_dropout: float | None = Field(None, ge=0, lt=1)
+    weight_learning_rate: float | None = Field(None, gt=0)
     width: int = Field(256, ge=1)
-    vocabulary: int = Field(16_000, ge=100)
+    vocabulary: int = Field(8_000, ge=100)
     tokenizer: Subwords = "wordpiece"
+    sif: float = Field(3e-3, gt=0)
     seed: int = Field(0, ge=0, lt=2**32)
 
     @classmethod

@@ -1,0 +1,127 @@
+"""From the rows of a source to the checked rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from nearfar.data.cells import as_string, check_cells, shown
+from nearfar.data.parts import Part
+from nearfar.data.readers import Block
+from nearfar.data.roles import Mapped, find_roles, first_of
+from nearfar.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Where = Mapping[str, Sequence[str]]
+"""Column -> values, of which a row must have one."""
+
+
+def checked_batches(parts: Sequence[Part], columns: Mapped | None, where: Where | None) -> Iterator[pa.RecordBatch]:
+    """The rows of all parts that pass `where`, by role; never none.
+
+    Raises:
+        InputError: a part has no row or other roles than the first, a cell is not what its role wants, or no row
+            is left.
+    """
+    keep, left = Filter(where or {}), 0
+    agreed: tuple[str, list[str]] | None = None
+    for part in parts:
+        first, blocks = _opened(part)
+        spread = _spreader(first, columns, part.name)
+        roles = find_roles(spread(first).cells, columns, part.name)
+        agreed = agreed or (part.name, list(roles))
+        if list(roles) != agreed[1]:
+            raise InputError(f"{part.name}: found {', '.join(roles)}, wanted {', '.join(agreed[1])} as in {agreed[0]}")
+        for block in blocks:
+            if rows := _to_arrow(spread(keep(block)), roles, part.name):
+                left += len(rows)
+                yield rows
+    if not left:
+        raise InputError(f"{', '.join(part.name for part in parts)}: {keep.fault()}")
+
+
+def _opened(part: Part) -> tuple[Block, Iterator[Block]]:
+    """The first block, whose columns are the part's, and all blocks."""
+    blocks = part.blocks()
+    first = next(blocks, None)
+    if first is None:
+        raise InputError(f"{part.name}: found no row, wanted at least one row")
+    return first, chain([first], blocks)
+
+
+def _to_arrow(block: Block, roles: Mapping[str, str], source: str) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    checked = {
+        role: check_cells(role, block.cells[name], _in_column(source, block, name)) for role, name in roles.items()
+    }
+    # 64-bit offsets, so that a column of more than 2 GiB can be joined into one
+    types = [pa.float64() if role == "score" else pa.large_string() for role in roles]
+    arrays = [pa.array(cells, kind) for cells, kind in zip(checked.values(), types, strict=True)]
+    return pa.record_batch(arrays, names=list(roles))
+
+
+def _in_column(source: str, block: Block, name: str) -> Callable[[int], str]:
+    return lambda index: f"{source}: {block.place(index)}, column {name!r}"
+
+
+class Filter:
+    """Keeps the rows whose columns have wanted values, and remembers some that it met."""
+
+    def __init__(self, where: Where) -> None:
+        self.where = {
+            name: {as_string(value) for value in ([values] if isinstance(values, str) else values)}
+            for name, values in where.items()
+        }
+        self.met: dict[str, dict[str, None]] = {}
+
+    def __call__(self, block: Block) -> Block:
+        for name, wanted in self.where.items():
+            if name in block.cells:
+                values = [as_string(cell) for cell in block.cells[name]]
+                met = self.met.setdefault(name, {})
+                if len(met) < 5:
+                    met.update(dict.fromkeys(values))
+                block = _rows(block, [index for index, value in enumerate(values) if value in wanted])
+        return block
+
+    def fault(self) -> str:
+        """Why no row is left."""
+        found = (f"{name} {', '.join(map(shown, list(met)[:5]))}" for name, met in self.met.items() if met)
+        wanted = (f"{name} {' or '.join(map(shown, sorted(values)))}" for name, values in self.where.items())
+        return f"found {' and '.join(found)}, wanted rows of {' and '.join(wanted)}"
+
+
+def _rows(block: Block, indices: list[int]) -> Block:
+    cells: dict[str, Sequence[Any]] = {
+        name: [values[index] for index in indices] for name, values in block.cells.items()
+    }
+    return Block(cells, lambda index: block.place(indices[index]))
+
+
+def _spreader(first: Block, columns: Mapped | None, source: str) -> Callable[[Block], Block]:
+    """Takes a list of negatives apart into the columns negative_1, negative_2 ... of as many as the first row has."""
+    name = first_of([*_names((columns or {}).get("negative", ())), "negative"], first.cells)
+    if name is None or not isinstance(first.cells[name][0], list):
+        return lambda block: block
+    count = len(first.cells[name][0])
+
+    def spread(block: Block) -> Block:
+        for index, cell in enumerate(block.cells[name]):
+            if not isinstance(cell, list) or len(cell) != count:
+                found = f"{len(cell)} negatives" if isinstance(cell, list) else shown(cell)
+                place = _in_column(source, block, name)(index)
+                raise InputError(f"{place}: found {found}, wanted a list of {count} as in the first row")
+        texts = zip(*block.cells[name], strict=True) if block.cells[name] else [()] * count
+        numbered = {f"negative_{number}": cells for number, cells in enumerate(texts, start=1)}
+        others = {key: cells for key, cells in block.cells.items() if key not in (name, "negative")}
+        return Block(others | numbered, block.place)
+
+    return spread
+
+
+def _names(wanted: str | Sequence[str]) -> Sequence[str]:
+    return [wanted] if isinstance(wanted, str) else wanted
