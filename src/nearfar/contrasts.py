@@ -54,6 +54,11 @@ class Contrast:
         if weights is None:
             return self
         _check_vector("weights", weights, len(self))
+        _check_device("weights", weights)
+        if weights.is_complex() or not torch.isfinite(weights).all() or (weights < 0).any():
+            raise ValueError(
+                f"weights: found {weights.dtype} with NaN, infinity or below 0, wanted finite numbers from 0 up"
+            )
         return replace(self, weights=weights.to(self.anchors.device))
 
 
@@ -80,16 +85,7 @@ def pairs(
     """
     _check_embeddings("anchors", anchors)
     _check_embeddings("positives", positives, like=anchors, rows=len(anchors))
-    candidates = positives
-    if negatives is not None:
-        far = negatives.flatten(0, 1) if negatives.dim() == 3 else negatives
-        if negatives.dim() == 3 and len(negatives) != len(anchors):
-            raise ValueError(
-                f"negatives: found shape {tuple(negatives.shape)}, wanted ({len(anchors)}, k, {anchors.shape[1]})"
-            )
-        if far.numel() or negatives.dim() not in (2, 3):
-            _check_embeddings("negatives", far, like=anchors)
-            candidates = torch.cat([positives, far])
+    candidates = positives if negatives is None else torch.cat([positives, _flat(negatives, anchors)])
     same = None if groups is None else _same_group(_check_ids("groups", groups, len(anchors), anchors))
 
     def relation(rows: slice) -> Strip:
@@ -164,6 +160,18 @@ def labelled(embeddings: Tensor, labels: Tensor, *, weights: Tensor | None = Non
     return Contrast(embeddings, embeddings, relation, "labelled").weighted(weights)
 
 
+def _flat(negatives: Tensor, anchors: Tensor) -> Tensor:
+    """Negatives of either shape as ``(K, d)``."""
+    width = anchors.shape[1]
+    if isinstance(negatives, Tensor) and negatives.dim() == 3:
+        if negatives.shape[::2] != (len(anchors), width):
+            raise ValueError(f"negatives: found shape {tuple(negatives.shape)}, wanted ({len(anchors)}, k, {width})")
+        negatives = negatives.flatten(0, 1)
+    if not isinstance(negatives, Tensor) or negatives.shape != (0, width):  # none at all is fine
+        _check_embeddings("negatives", negatives, like=anchors)
+    return negatives
+
+
 def _same_group(ids: Tensor, partner: int = 0) -> Callable[[slice], Index]:
     """Entries of equal id, but for the item itself and, of two views, its other view."""
     _, counts = ids.unique(return_counts=True)
@@ -197,6 +205,7 @@ def _check_embeddings(name: str, value: Tensor, *, like: Tensor | None = None, r
         raise ValueError(f"{name}: found {type(value).__name__}, wanted a tensor of shape {wanted}")
     if value.dim() != 2 or (rows is not None and len(value) != rows):
         raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted {wanted}")
+    _check_device(name, value)
     if value.numel() == 0:
         raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted at least one row and one column")
     if not value.is_floating_point():
@@ -215,6 +224,7 @@ def _check_embeddings(name: str, value: Tensor, *, like: Tensor | None = None, r
 
 def _check_ids(name: str, ids: Tensor, rows: int, like: Tensor) -> Tensor:
     _check_vector(name, ids, rows)
+    _check_device(name, ids)
     if ids.is_floating_point() or ids.is_complex():
         raise ValueError(f"{name}: found dtype {ids.dtype}, wanted integer ids")
     return ids.to(like.device)
@@ -225,3 +235,8 @@ def _check_vector(name: str, value: Tensor, rows: int) -> None:
         raise ValueError(f"{name}: found {type(value).__name__}, wanted a tensor of shape ({rows},)")
     if tuple(value.shape) != (rows,):
         raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted ({rows},)")
+
+
+def _check_device(name: str, value: Tensor) -> None:
+    if value.is_meta:
+        raise ValueError(f"{name}: found a tensor on meta, wanted one with data")

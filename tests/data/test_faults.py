@@ -128,6 +128,27 @@ def test_files_of_a_folder_must_agree(write: Write, tmp_path: Path) -> None:
     assert "a.tsv" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "start", "row", "bad", "place"),
+    [
+        ("t.txt", "", "text {}\n", b"caf\xe9\n", "line 200001"),
+        ("t.jsonl", "", '{{"text": "{}"}}\n', b"{\n", "line 200001"),
+        ("t.tsv", "text\tlabel\n", "{0}\t{0}\n", b"\tx\n", "row 200001 (line 200002)"),
+        ("t.csv", "text,label\n", '"{0}\n",{0}\n', b",x\n", "row 200001 (line 400002)"),
+    ],
+)
+def test_place_far_into_a_file(name: str, start: str, row: str, bad: bytes, place: str, write: Write) -> None:
+    content = start + "".join(row.format(number) for number in range(200_000))
+    assert place in fault(write(name, content.encode() + bad))
+
+
+def test_an_array_that_memory_may_not_hold(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nearfar.data.readers.LONGEST_ARRAY", 20)
+    assert "array of over 20 characters, wanted lines of objects" in fault(
+        write("t.json", '[{"text": "a longer one"}]')
+    )
+
+
 def test_a_link_to_nothing_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").symlink_to(tmp_path / "gone.tsv")
     assert fault(tmp_path) == f"{tmp_path / 't.tsv'}: cannot be read (No such file or directory)"

@@ -158,7 +158,8 @@ def test_a_saved_data_set(tmp_path: Path) -> None:
         read_table(tmp_path / "two", split="dev")
 
 
-def test_a_hub_name_is_loaded_by_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bars", [True, False])
+def test_a_hub_name_is_loaded_by_datasets(bars: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def load_dataset(name: str, split: str) -> datasets.Dataset:
@@ -167,11 +168,12 @@ def test_a_hub_name_is_loaded_by_datasets(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr("nearfar.data.parts.reachable", lambda: True)
-    before = datasets.are_progress_bars_disabled()
+    (datasets.enable_progress_bars if bars else datasets.disable_progress_bars)()
     assert read_table("owner/name").column("anchor") == PAIRS["anchor"]
     assert len(read_table("owner/name", split="test")) == 3
     assert asked == [("owner/name", "train", True), ("owner/name", "test", True)]
-    assert datasets.are_progress_bars_disabled() == before
+    assert datasets.are_progress_bars_disabled() != bars
+    datasets.enable_progress_bars()
 
 
 def test_importing_is_light() -> None:

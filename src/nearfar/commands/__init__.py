@@ -41,7 +41,7 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    """What all subcommands share."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -62,16 +62,10 @@ def train(
 
     Example: nearfar train faq.csv -o faq --column anchor=question --column positive=answer --epochs 5
     """
+    given = locals()
     from nearfar.training.settings import Settings
 
-    given = {
-        "encoder": encoder, "objective": objective, "temperature": temperature, "view": view, "epochs": epochs,
-        "steps": steps, "minutes": minutes, "batch_size": batch_size, "learning_rate": learning_rate,
-        "warmup": warmup, "evaluations": evaluations, "held_out": held_out, "width": width,
-        "vocabulary": vocabulary, "tokenizer": tokenizer, "seed": seed,
-        "token_dropout": token_dropout, "weight_learning_rate": weight_learning_rate, "sif": sif,
-    }  # fmt: skip
-    named = {name: value for name, value in given.items() if value is not None}
+    named = {name: given[name] for name in Settings.model_fields if given[name] is not None}
     settings = Settings.build((Settings.read(config) if config else {}) | named, "--config" if config else "settings")
     settings.build_objective()
     run(

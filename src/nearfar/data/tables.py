@@ -91,7 +91,14 @@ class Table:
             yield self.rows[start : start + size]
 
     def select(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> Table:
-        """These rows, in this order; no text is copied."""
+        """These rows, in this order; no text is copied.
+
+        Args:
+            indices: numbers of rows, or a boolean for each row.
+        """
+        indices = np.asarray(indices)
+        if indices.dtype == bool:
+            indices = np.flatnonzero(indices)
         return Table(self.rows.select(indices, keep_in_memory=True), self.kind, self.source)
 
     @cached_property

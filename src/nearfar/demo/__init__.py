@@ -9,7 +9,7 @@ to find a function from its description, among packages that were not trained on
     retrieval_figures(rankings, np.arange(len(names)))
 """
 
-from nearfar.demo.bm25 import bm25_rankings
+from nearfar.demo.bm25 import bm25_rankings, four_letters, snowball
 from nearfar.demo.corpus import Corpus, Reading, collect, docstring_corpus, read_pairs, split, table_of
 from nearfar.demo.docstrings import Pair
 from nearfar.demo.examples import Example, draw_examples, vector_rankings
@@ -27,8 +27,10 @@ __all__ = [
     "docstring_corpus",
     "draw_examples",
     "find_sources",
+    "four_letters",
     "read_pairs",
     "retrieval_figures",
+    "snowball",
     "split",
     "table_of",
     "vector_rankings",

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from nearfar.encoders.tokens import Tokens
@@ -47,8 +46,9 @@ class _MeanRows(torch.autograd.Function):
         return embedding_bag(ids, vectors, offsets, mode="sum", per_sample_weights=weights)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("mean_rows is differentiable once (found create_graph=True)")
         vectors, log_weights = ctx.saved_tensors
         rows, texts, offsets, shares = (
             torch.from_numpy(a).to(upstream.device) for a in _transpose(ctx.tokens, vectors)

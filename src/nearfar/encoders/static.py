@@ -40,7 +40,7 @@ def build_static(
     a weight is only a length and the saved model needs no code of ours.
 
     Args:
-        batches: makes a pass over the corpus; called twice.
+        batches: makes a pass over the corpus; called two or three times.
         width: numbers in a vector.
         vocabulary: most subwords there may be.
         tokenizer: "wordpiece", "bpe" or "unigram".
@@ -53,7 +53,7 @@ def build_static(
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
-    subwords = train_subwords((text for batch in batches() for text in batch), kind=tokenizer, size=vocabulary)
+    subwords = train_subwords(lambda: (text for batch in batches() for text in batch), kind=tokenizer, size=vocabulary)
     weights = inverse_frequency(count_tokens(subwords, batches()), sif)
     directions = spelt_directions(vocabulary_of(subwords), width, seed)
     vectors = torch.from_numpy(directions * weights[:, None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class Tokens:
 
     def rows(self) -> list[list[int]]:
         """The ids as nested lists."""
-        return [part.tolist() for part in np.split(self.ids, self.offsets[1:-1])]
+        return [self.ids[a:b].tolist() for a, b in pairwise(self.offsets)]
 
     @classmethod
     def concatenate(cls, parts: Sequence[Tokens]) -> Tokens:
@@ -71,7 +72,7 @@ class Tokens:
         file: Any = tempfile.TemporaryFile(prefix="nearfar-tokens-")  # noqa: SIM115 - lives as long as the map
         for batch in batches:
             lengths.append(np.fromiter(map(len, batch), np.int64, len(batch)))
-            np.concatenate([np.asarray(row, np.int32) for row in batch]).tofile(file)
+            np.fromiter(chain.from_iterable(batch), np.int32).tofile(file)
         offsets = np.concatenate(lengths).cumsum()
         file.flush()
         ids = np.memmap(file, np.int32, mode="c", shape=(int(offsets[-1]),)) if offsets[-1] else np.zeros(0)

@@ -36,9 +36,7 @@ def execution(*, strip_rows: int | None = None, max_bytes: int | None = None) ->
         >>> with nearfar.execution(max_bytes=2**24):  # doctest: +SKIP
         ...     loss(contrast).backward()
     """
-    for name, value in (("strip_rows", strip_rows), ("max_bytes", max_bytes)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}: found {value}, wanted a positive number or None")
+    _check(strip_rows=strip_rows, max_bytes=max_bytes)
     token = _settings.set(Settings(strip_rows, max_bytes or MAX_BYTES))
     try:
         yield
@@ -48,6 +46,13 @@ def execution(*, strip_rows: int | None = None, max_bytes: int | None = None) ->
 
 def rows_per_strip(strip_rows: int | None, columns: int, element_size: int) -> int:
     """Rows of a strip of that many columns, from the call's own wish or the block's settings."""
+    _check(strip_rows=strip_rows)
     settings = _settings.get()
     wanted = strip_rows or settings.strip_rows or settings.max_bytes // (columns * element_size)
     return max(1, wanted)
+
+
+def _check(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{name}: found {value!r}, wanted a whole number from 1 up, or None")

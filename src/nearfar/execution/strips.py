@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from nearfar.contrasts import Contrast, Strip
 from nearfar.execution.settings import rows_per_strip
@@ -58,7 +57,7 @@ def total_loss(
         candidates: ``(M, d)``, likewise.
         strip_rows: rows at a time, or None.
     """
-    value: Tensor = _StripLoss.apply(anchors, candidates, objective, contrast, strip_rows)  # type: ignore[no-untyped-call]
+    value: Tensor = _StripLoss.apply(anchors, candidates, objective, contrast, strip_rows, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
     return value
 
 
@@ -84,10 +83,11 @@ class _StripLoss(torch.autograd.Function):
         objective: RowObjective,
         contrast: Contrast,
         strip_rows: int | None,
+        wanted: bool,
     ) -> Tensor:
         total = anchors.new_zeros(())
         weight = anchors.new_zeros(())
-        wants_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        wants_gradient = wanted and any(ctx.needs_input_grad[:2])
         anchor_gradient = torch.empty_like(anchors) if wants_gradient else None
         candidate_gradient = torch.zeros_like(candidates) if wants_gradient else None
         buffer = anchors.new_empty(0)
@@ -98,7 +98,7 @@ class _StripLoss(torch.autograd.Function):
             torch.mm(anchors[rows], candidates.T, out=buffer)
             terms, factor = objective.slopes_(buffer, contrast.relation(rows))
             if contrast.weights is not None:
-                factor = factor * contrast.weights[rows]
+                factor = factor * contrast.weights[rows].to(factor.dtype)
             terms = _weighted(terms, contrast, rows)
             total += terms.total.sum()
             weight += terms.weight.sum()
@@ -112,10 +112,11 @@ class _StripLoss(torch.autograd.Function):
         return total * share
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True: what is saved is a number without a gradient of its own
+            raise RuntimeError("the loss is differentiable once (found create_graph=True); reduction='sum' is twice")
         anchor_gradient, candidate_gradient = ctx.saved_tensors
-        return anchor_gradient * upstream, candidate_gradient * upstream, None, None, None
+        return anchor_gradient * upstream, candidate_gradient * upstream, None, None, None, None
 
 
 def _strips(anchors: Tensor, candidates: Tensor, strip_rows: int | None) -> Iterator[slice]:

@@ -7,7 +7,7 @@ from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, normalize
+from torch.nn.functional import logsigmoid
 
 from nearfar.contrasts import Contrast, Strip
 from nearfar.execution import Terms, row_terms, total_loss
@@ -113,14 +113,24 @@ def softmax_loss(
     """The softmax family's loss over any contrast; the classes name its settings."""
     anchors, candidates = contrast.anchors, contrast.candidates
     wide = torch.promote_types(anchors.dtype, torch.float32)  # half precision is summed in float32
-    anchors, candidates = anchors.to(wide), candidates.to(wide)
-    if similarity == "cosine":
-        anchors, candidates = normalize(anchors, dim=1), normalize(candidates, dim=1)
-    anchors = anchors / temperature
-    if reduction == "mean":
-        return total_loss(_Softmax(), contrast, anchors, candidates, strip_rows)
-    rows = row_terms(_Softmax(), contrast, anchors, candidates, strip_rows).total
-    return rows.sum() if reduction == "sum" else rows
+    prepared = _prepared(anchors.to(wide), similarity)
+    # In views and labelled both sides are one tensor, which is prepared once.
+    candidates = prepared if candidates is anchors else _prepared(candidates.to(wide), similarity)
+    anchors = prepared / temperature
+    with torch.autocast(anchors.device.type, enabled=False):
+        if reduction == "mean":
+            return total_loss(_Softmax(), contrast, anchors, candidates, strip_rows)
+        rows = row_terms(_Softmax(), contrast, anchors, candidates, strip_rows).total
+        return rows.sum() if reduction == "sum" else rows
+
+
+def _prepared(rows: Tensor, similarity: Similarity) -> Tensor:
+    """Rows whose dot products are the similarities; by cosine of length 1, where a zero row keeps gradient 0."""
+    if similarity == "dot":
+        return rows
+    length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    unit: Tensor = rows / length.masked_fill(length == 0, torch.inf)
+    return unit
 
 
 class _Softmax:
@@ -143,7 +153,7 @@ class _Softmax:
         _only_far(scores, strip)
         top = scores.amax(dim=1).clamp_(min=torch.finfo(scores.dtype).min)  # -inf: nothing is far
         mass = scores.sub_(top[:, None]).exp_().sum(dim=1)
-        gap = (top + mass.log())[row] - near
+        gap = (top[row] - near) + mass.log()[row]
         count = torch.bincount(row, minlength=len(scores))
         share = 1 / count.clamp(min=1)
         zeros = mass.new_zeros(len(scores))

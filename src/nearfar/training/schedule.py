@@ -39,7 +39,7 @@ def warm_up_and_decay(progress: float, warmup: float) -> float:
 
 def steps_in_epoch(lengths: Sequence[int], batch_size: int) -> int:
     """Batches that cover tables of these lengths once."""
-    return sum(-(-length // batch_size) for length in lengths)
+    return sum(_batches(length, batch_size) for length in lengths)
 
 
 def plan(lengths: Sequence[int], batch_size: int, seed: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -58,8 +58,12 @@ def plan(lengths: Sequence[int], batch_size: int, seed: int) -> Iterator[tuple[i
         batches = [
             (number, rows)
             for number, length in enumerate(lengths)
-            for rows in np.array_split(generator.permutation(length), -(-length // batch_size))
+            for rows in np.array_split(generator.permutation(length), _batches(length, batch_size))
         ]
         for place in generator.permutation(len(batches)):
             yield batches[place]
         epoch += 1
+
+
+def _batches(length: int, batch_size: int) -> int:
+    return min(-(-length // batch_size), length // 2)
