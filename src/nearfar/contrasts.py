@@ -174,17 +174,19 @@ def _flat(negatives: Tensor, anchors: Tensor) -> Tensor:
 
 def _same_group(ids: Tensor, partner: int = 0) -> Callable[[slice], Index]:
     """Entries of equal id, but for the item itself and, of two views, its other view."""
-    _, counts = ids.unique(return_counts=True)
-    if int(counts.max()) <= (2 if partner else 1):  # no duplicates: the usual batch pays nothing
-        return lambda rows: _nothing(ids)
+    _, group, counts = ids.unique(return_inverse=True, return_counts=True)
+    # Most batches hold few duplicates or none: only those are compared.
+    doubled = (counts[group] > (2 if partner else 1)).nonzero()[:, 0]
 
     def same(rows: slice) -> Index:
-        row, column = (ids[rows, None] == ids).nonzero(as_tuple=True)
-        distance = (row + rows.start - column).abs()
+        here = doubled[(doubled >= rows.start) & (doubled < rows.stop)]
+        row, column = (ids[here, None] == ids[doubled]).nonzero(as_tuple=True)
+        row, column = here[row], doubled[column]
+        distance = (row - column).abs()
         other = distance != 0
         if partner:
             other &= distance != partner
-        return row[other], column[other]
+        return row[other] - rows.start, column[other]
 
     return same
 

@@ -95,7 +95,7 @@ def test_weights_without_gradient_get_none() -> None:
 
 def sparse(rows: list[int], values: Tensor) -> Tensor:
     return torch.sparse_coo_tensor(
-        torch.tensor([rows], dtype=torch.long), values, (VOCABULARY, WIDTH), check_invariants=True
+        torch.tensor([rows], dtype=torch.long), values, (VOCABULARY, values.shape[1]), check_invariants=True
     ).coalesce()
 
 

@@ -117,11 +117,10 @@ class RowAdam(torch.optim.Optimizer):
                 if not state:
                     state.update(step=0, mean=torch.zeros_like(weight), square=torch.zeros_like(weight[:, :1]))
                 state["step"] += 1
-                self._step_rows(weight, weight.grad.coalesce(), state, group)
+                self._step_rows(weight, *_rows_and_values(weight.grad), state, group)
 
     @staticmethod
-    def _step_rows(weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        rows, slope = gradient.indices()[0], gradient.values()
+    def _step_rows(weight: Tensor, rows: Tensor, slope: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         decay, decay_square = group["betas"]
         mean = state["mean"].index_select(0, rows).lerp_(slope, 1 - decay)
         square = state["square"].index_select(0, rows).mul_(decay_square)
@@ -131,3 +130,12 @@ class RowAdam(torch.optim.Optimizer):
         size = group["lr"] / (1 - decay ** state["step"])
         root = square.mul_(1 / (1 - decay_square ** state["step"])).sqrt_().add_(group["eps"])
         weight.index_add_(0, rows, mean.div_(root), alpha=-size)
+
+
+def _rows_and_values(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Distinct rows and their values. Autograd forgets that a gradient is coalesced; rising rows prove it."""
+    rows = gradient._indices()[0]
+    if not bool((rows[1:] > rows[:-1]).all()):
+        gradient = gradient.coalesce()
+        rows = gradient.indices()[0]
+    return rows, gradient._values()

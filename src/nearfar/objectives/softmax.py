@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -128,9 +128,27 @@ def _prepared(rows: Tensor, similarity: Similarity) -> Tensor:
     """Rows whose dot products are the similarities; by cosine of length 1, where a zero row keeps gradient 0."""
     if similarity == "dot":
         return rows
-    length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    unit: Tensor = rows / length.masked_fill(length == 0, torch.inf)
+    unit: Tensor = _Unit.apply(rows)  # type: ignore[no-untyped-call]
     return unit
+
+
+class _Unit(torch.autograd.Function):
+    """rows / |rows| and its gradient (g - u <u, g>) / |rows| in as few passes over memory as that takes."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        inverse = length.reciprocal_().masked_fill_(length == torch.inf, 0)
+        unit: Tensor = rows * inverse
+        ctx.save_for_backward(unit, inverse)
+        return unit
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        unit, inverse = ctx.saved_tensors
+        along = torch.linalg.vecdot(unit, upstream)[:, None]
+        gradient: Tensor = torch.addcmul(upstream, unit, along, value=-1) * inverse
+        return gradient
 
 
 class _Softmax:
@@ -150,21 +168,22 @@ class _Softmax:
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor]:
         row, column = strip.near
         near = scores[row, column]
-        _only_far(scores, strip)
-        top = scores.amax(dim=1).clamp_(min=torch.finfo(scores.dtype).min)  # -inf: nothing is far
-        mass = scores.sub_(top[:, None]).exp_().sum(dim=1)
-        gap = (top[row] - near) + mass.log()[row]
+        top, place = _only_far(scores, strip).max(dim=1)
+        torch.softmax(scores, dim=1, out=scores)  # one fused pass; far entries hold their share of the far
+        alone = top == -torch.inf
+        if alone.any():  # nothing is far
+            scores[alone] = 0
+        mass = scores.gather(1, place[:, None])[:, 0]  # of the nearest, at least 1 / M, so that its log is safe
+        gap = (top[row] - near) - mass.log()[row].masked_fill(alone[row], 0)
         count = torch.bincount(row, minlength=len(scores))
         share = 1 / count.clamp(min=1)
         zeros = mass.new_zeros(len(scores))
         miss = torch.sigmoid(gap) * share[row]  # 1 - p, never formed by subtracting
         missed = zeros.index_add(0, row, miss)
-        # Far entries hold exp(s - top), whose gradient is missed / mass of that; near ones get theirs
-        # in the same unit. Where nothing is missed the factor is 0 and so is the gradient.
-        factor = torch.where(missed > 0, missed / mass, 0.0)
-        scores[row, column] = -miss / factor[row].clamp(min=torch.finfo(mass.dtype).tiny)
+        # A row's gradient is `missed` times its far shares, and -miss at its near entries.
+        scores[row, column] = -miss / missed[row].clamp(min=torch.finfo(mass.dtype).tiny)
         total = zeros.index_add(0, row, _softplus(gap) * share[row])
-        return Terms(total, (count > 0).to(total.dtype)), factor
+        return Terms(total, (count > 0).to(total.dtype)), missed
 
 
 def _softplus(gap: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class Source:
         groups = torch.from_numpy(duplicate_groups([self.ids[role][rows] for role in dict.fromkeys(roles[:2])]))
         if objective.contrasts == ("views",):
             return views(parts[0], parts[1], groups=groups)
-        negatives = torch.stack(parts[2:], dim=1) if len(parts) > 2 else None
+        negatives = torch.cat(parts[2:]) if len(parts) > 2 else None  # all anchors see all of them
         return pairs(parts[0], parts[1], negatives, groups=groups)
 
 
