@@ -11,9 +11,11 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nearfar.commands.shared import Columns, Overwrite, Where, console, open_tables, show_measurements
+from nearfar.errors import InputError
 
 if TYPE_CHECKING:
     from nearfar.analysis import Measurement
+    from nearfar.data import Table
     from nearfar.training import Outcome
     from nearfar.training.loop import Step
 
@@ -94,7 +96,7 @@ def run(
 
     check_free(output, overwrite)
     tables = open_tables(data, columns, where)
-    evaluation = open_tables(evaluate_on, columns)
+    evaluation = [table for source in evaluate_on for table in _open_evaluation(source, columns)]
     with console.status("importing"):
         from nearfar.training import train as train_model
         from nearfar.training.output import save, whole_folder
@@ -103,6 +105,14 @@ def run(
             outcome = train_model(tables, settings=settings, evaluate_on=evaluation, watch=watch)
         save(folder, outcome, tables, title=output.name)
     summarise(outcome, output)
+
+
+def _open_evaluation(source: str, columns: Sequence[str] | None) -> list[Table]:
+    """By the file's own roles where it has them, else by --column, which speaks of the training tables first."""
+    try:
+        return open_tables([source])
+    except InputError:
+        return open_tables([source], columns)
 
 
 @contextmanager

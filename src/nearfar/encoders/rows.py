@@ -61,7 +61,8 @@ class _MeanRows(torch.autograd.Function):
         for_weights = None
         if ctx.needs_input_grad[1]:
             for_weights = torch.einsum("ud,ud->u", pull, vectors.index_select(0, rows))[:, None]
-        return _on_rows(rows, pull, vectors), _on_rows(rows, for_weights, log_weights), None
+        for_vectors = pull if ctx.needs_input_grad[0] else None
+        return _on_rows(rows, for_vectors, vectors), _on_rows(rows, for_weights, log_weights), None
 
 
 def _on_rows(rows: Tensor, values: Tensor | None, like: Tensor) -> Tensor | None:

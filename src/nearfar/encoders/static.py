@@ -15,6 +15,7 @@ from torch import Tensor
 from nearfar.encoders.rows import RowAdam, mean_rows
 from nearfar.encoders.subwords import MARK, Subwords, train_subwords
 from nearfar.encoders.tokens import Tokens
+from nearfar.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -110,16 +111,16 @@ def encode_ids(tokenizer: Tokenizer, batches: Iterable[Sequence[str]]) -> Iterab
 class StaticEncoder:
     """Training view of a model whose first module is a StaticEmbedding.
 
-    A token's vector is learnt as a direction and a length apart: ``exp(log_weight) * vector``, the vectors
-    starting at length 1. Adam gives each row a step of the same size, which would turn the short vectors of
-    frequent tokens around at once and hardly move the long ones.
+    A token's part in a mean is ``exp(log_weight) * vector``. Usually the vectors alone are learnt: Adam gives each
+    row a step of one size, so that the short vectors of frequent tokens, of which there is much evidence, turn
+    quickly. Where there is little data, learning the weights of vectors that stay as they are is the better choice.
     """
 
     model: SentenceTransformer
     vectors: Tensor
     log_weights: Tensor
     learning_rate: float = 5e-3
-    weight_learning_rate: float = 1e-2
+    weight_learning_rate: float = 0.0
     batch_size: int = 512
     epochs: int = 8
     gradient_clip: float | None = None
@@ -127,10 +128,11 @@ class StaticEncoder:
 
     @classmethod
     def of(cls, model: SentenceTransformer, **options: Any) -> StaticEncoder:
-        """Take the model's vectors apart into directions and lengths."""
-        weight = model[0].embedding.weight.detach()
-        lengths = weight.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        return cls(model, (weight / lengths).requires_grad_(), lengths.log().requires_grad_(), **options)
+        """Start from the model's vectors, with weights of 1."""
+        vectors = model[0].embedding.weight.detach().clone()
+        encoder = cls(model, vectors, torch.zeros(len(vectors), 1), **options)
+        encoder.log_weights.requires_grad_(encoder.weight_learning_rate > 0)
+        return encoder
 
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
@@ -146,11 +148,11 @@ class StaticEncoder:
         return embedding
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
-        groups = [
-            {"params": [self.vectors], "lr": learning_rate},
-            {"params": [self.log_weights], "lr": self.weight_learning_rate},
-        ]
-        return RowAdam(groups)
+        if not (learning_rate or self.weight_learning_rate):
+            raise InputError("learning_rate: found 0 for vectors and weights, wanted one of them above 0")
+        self.vectors.requires_grad_(learning_rate > 0)
+        rates = ((self.vectors, learning_rate), (self.log_weights, self.weight_learning_rate))
+        return RowAdam([{"params": [rows], "lr": rate} for rows, rate in rates if rate > 0])
 
     @torch.no_grad()
     def fold(self) -> None:

@@ -158,7 +158,7 @@ def _resolve(settings: Settings, encoder: Encoder, tables: Sequence[Table]) -> S
     batch_size = settings.batch_size or encoder.batch_size
     values: dict[str, Any] = {
         "batch_size": batch_size,
-        "learning_rate": settings.learning_rate or encoder.learning_rate,
+        "learning_rate": encoder.learning_rate if settings.learning_rate is None else settings.learning_rate,
     }
     if settings.epochs or not (settings.steps or settings.minutes):
         epochs = settings.epochs or encoder.epochs

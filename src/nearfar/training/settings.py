@@ -33,7 +33,8 @@ class Settings(BaseModel):
         held_out: share of the rows kept back to measure on where there are no evaluation tables.
         token_dropout: share of a static encoder's tokens left out of each text while training; None is 0.3 where
             a table holds lone texts, whose two views it makes, and else 0.
-        weight_learning_rate: of a static encoder's token weights; learning_rate is that of its vectors.
+        weight_learning_rate: of a weight for each token of a static encoder, beside learning_rate, that of the
+            vectors. Either may be 0; without it only the vectors are learnt.
         width, vocabulary, tokenizer, sif: of a static encoder that is built.
         seed: of everything random.
     """
@@ -48,12 +49,12 @@ class Settings(BaseModel):
     steps: int | None = Field(None, ge=1)
     minutes: float | None = Field(None, gt=0)
     batch_size: int | None = Field(None, ge=2)
-    learning_rate: float | None = Field(None, gt=0)
+    learning_rate: float | None = Field(None, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)
     evaluations: int = Field(10, ge=1)
     held_out: float = Field(0.05, ge=0, lt=1)
     token_dropout: float | None = Field(None, ge=0, lt=1)
-    weight_learning_rate: float | None = Field(None, gt=0)
+    weight_learning_rate: float | None = Field(None, ge=0)
     width: int = Field(256, ge=1)
     vocabulary: int = Field(8_000, ge=100)
     tokenizer: Subwords = "wordpiece"
