@@ -18,14 +18,14 @@ from torch.nn.functional import embedding_bag
 from nearfar.encoders.tokens import Tokens
 
 
-def mean_rows(vectors: Tensor, log_weights: Tensor, tokens: Tokens) -> Tensor:
+def mean_rows(vectors: Tensor, log_weights: Tensor | None, tokens: Tokens) -> Tensor:
     """The mean of each text's weighted vectors, ``exp(log_weights) * vectors``; 0 for a text without tokens.
 
     The gradients are coalesced sparse tensors over the rows that occur.
 
     Args:
         vectors: ``(V, d)``.
-        log_weights: ``(V, 1)``.
+        log_weights: ``(V, 1)``, or None for weights of 1.
         tokens: n texts.
 
     Returns:
@@ -37,12 +37,14 @@ def mean_rows(vectors: Tensor, log_weights: Tensor, tokens: Tokens) -> Tensor:
 
 class _MeanRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, log_weights: Tensor, tokens: Tokens) -> Tensor:
+    def forward(ctx: Any, vectors: Tensor, log_weights: Tensor | None, tokens: Tokens) -> Tensor:
         ctx.tokens = tokens
         ctx.save_for_backward(vectors, log_weights)
         ids = torch.from_numpy(tokens.ids).to(vectors.device)
         offsets = torch.from_numpy(tokens.offsets[:-1].astype(np.int32)).to(vectors.device)
-        weights = log_weights[:, 0].exp()[ids] * torch.from_numpy(_shares(tokens)).to(vectors)
+        weights = torch.from_numpy(_shares(tokens)).to(vectors)
+        if log_weights is not None:
+            weights *= log_weights[:, 0].exp().index_select(0, ids)
         return embedding_bag(ids, vectors, offsets, mode="sum", per_sample_weights=weights)
 
     @staticmethod
@@ -57,8 +59,9 @@ class _MeanRows(torch.autograd.Function):
         pull = embedding_bag(
             texts, upstream.contiguous(), offsets, mode="sum", per_sample_weights=shares.to(upstream.dtype)
         )
-        pull *= log_weights.index_select(0, rows).exp()
         for_weights = None
+        if log_weights is not None:
+            pull *= log_weights.index_select(0, rows).exp()
         if ctx.needs_input_grad[1]:
             for_weights = torch.einsum("ud,ud->u", pull, vectors.index_select(0, rows))[:, None]
         for_vectors = pull if ctx.needs_input_grad[0] else None

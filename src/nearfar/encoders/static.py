@@ -118,7 +118,7 @@ class StaticEncoder:
 
     model: SentenceTransformer
     vectors: Tensor
-    log_weights: Tensor
+    log_weights: Tensor | None
     learning_rate: float = 5e-3
     weight_learning_rate: float = 0.0
     batch_size: int = 512
@@ -130,9 +130,8 @@ class StaticEncoder:
     def of(cls, model: SentenceTransformer, **options: Any) -> StaticEncoder:
         """Start from the model's vectors, with weights of 1."""
         vectors = model[0].embedding.weight.detach().clone()
-        encoder = cls(model, vectors, torch.zeros(len(vectors), 1), **options)
-        encoder.log_weights.requires_grad_(encoder.weight_learning_rate > 0)
-        return encoder
+        learnt = options.get("weight_learning_rate", 0) > 0
+        return cls(model, vectors, torch.zeros(len(vectors), 1).requires_grad_() if learnt else None, **options)
 
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
@@ -152,8 +151,9 @@ class StaticEncoder:
             raise InputError("learning_rate: found 0 for vectors and weights, wanted one of them above 0")
         self.vectors.requires_grad_(learning_rate > 0)
         rates = ((self.vectors, learning_rate), (self.log_weights, self.weight_learning_rate))
-        return RowAdam([{"params": [rows], "lr": rate} for rows, rate in rates if rate > 0])
+        return RowAdam([{"params": [rows], "lr": rate} for rows, rate in rates if rows is not None and rate > 0])
 
     @torch.no_grad()
     def fold(self) -> None:
-        self.model[0].embedding.weight.copy_(self.log_weights.exp() * self.vectors)
+        weights = 1 if self.log_weights is None else self.log_weights.exp()
+        self.model[0].embedding.weight.copy_(weights * self.vectors)
