@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "width": 512,
     "batch_size": 1024,
     "epochs": 5,
-    "learning_rate": 1e-2,
+    "learning_rate": 3e-3,
 }
 
 
