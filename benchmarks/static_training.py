@@ -2,9 +2,9 @@
 
 Same triples, tokenizer (the 30,522 WordPieces of BERT, as in sentence-transformers' own example of a static
 model, and one trained on the triples), vectors to start from, width 256, batch 1,024, temperature 0.05. The
-peer is set up as its documentation does: StaticEmbedding, MultipleNegativesRankingLoss (scale 20), AdamW. Rounds alternate between the two and the medians of steps are compared; the three matrix
-products of the batch (scores, gradient of anchors, gradient of candidates), timed beside them, are what no
-implementation can go below.
+peer is set up as its documentation does: StaticEmbedding, MultipleNegativesRankingLoss (scale 20), AdamW.
+Rounds alternate between the two and the medians of steps are compared; the three matrix products of the batch
+(scores, gradient of anchors, gradient of candidates), timed beside them, are what no implementation can go below.
 
     python benchmarks/static_training.py [TRIPLES.tsv]
 
