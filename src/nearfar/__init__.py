@@ -12,42 +12,107 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nearfar.analysis import Measurement, evaluate
-    from nearfar.contrasts import Contrast, labelled, pairs, views
+    from nearfar.contrasts import Contrast, assigned, graded, judged, labelled, pairs, sampled, triplets, views
     from nearfar.data import Table, read_table
     from nearfar.encoders import open_model
     from nearfar.errors import InputError, NearfarError, RunError
     from nearfar.execution import execution
-    from nearfar.objectives import InfoNCELoss, NTXentLoss
+    from nearfar.objectives import (
+        AlignUniformLoss,
+        AnglELoss,
+        CircleLoss,
+        ContrastiveLoss,
+        CoSENTLoss,
+        InfoNCELoss,
+        LiftedStructuredLoss,
+        MarginMSELoss,
+        Matryoshka,
+        MultiSimilarityLoss,
+        NCELoss,
+        NEGLoss,
+        NPairLoss,
+        NTXentLoss,
+        PrototypeLoss,
+        SigmoidLoss,
+        SoftNearestNeighborsLoss,
+        SpectralLoss,
+        SupConLoss,
+        TripletLoss,
+    )
     from nearfar.training import Outcome, Settings, train
 
 __all__ = [
+    "AlignUniformLoss",
+    "AnglELoss",
+    "CircleLoss",
+    "CoSENTLoss",
     "Contrast",
+    "ContrastiveLoss",
     "InfoNCELoss",
     "InputError",
+    "LiftedStructuredLoss",
+    "MarginMSELoss",
+    "Matryoshka",
     "Measurement",
+    "MultiSimilarityLoss",
+    "NCELoss",
+    "NEGLoss",
+    "NPairLoss",
     "NTXentLoss",
     "NearfarError",
     "Outcome",
+    "PrototypeLoss",
     "RunError",
     "Settings",
+    "SigmoidLoss",
+    "SoftNearestNeighborsLoss",
+    "SpectralLoss",
+    "SupConLoss",
     "Table",
+    "TripletLoss",
+    "assigned",
     "evaluate",
     "execution",
+    "graded",
+    "judged",
     "labelled",
     "open_model",
     "pairs",
     "read_table",
+    "sampled",
     "train",
+    "triplets",
     "views",
 ]
 
 _HOMES = {
     "analysis": ("Measurement", "evaluate"),
-    "contrasts": ("Contrast", "labelled", "pairs", "views"),
+    "contrasts": ("Contrast", "assigned", "graded", "judged", "labelled", "pairs", "sampled", "triplets", "views"),
     "data": ("Table", "read_table"),
     "encoders": ("open_model",),
     "errors": ("InputError", "NearfarError", "RunError"),
-    "objectives": ("InfoNCELoss", "NTXentLoss"),
+    "objectives": (
+        "AlignUniformLoss",
+        "AnglELoss",
+        "CircleLoss",
+        "CoSENTLoss",
+        "ContrastiveLoss",
+        "InfoNCELoss",
+        "LiftedStructuredLoss",
+        "MarginMSELoss",
+        "Matryoshka",
+        "MultiSimilarityLoss",
+        "NCELoss",
+        "NEGLoss",
+        "NPairLoss",
+        "NTXentLoss",
+        "PrototypeLoss",
+        "SigmoidLoss",
+        "SoftNearestNeighborsLoss",
+        "SpectralLoss",
+        "SupConLoss",
+        "TripletLoss",
+    ),
     "training": ("Outcome", "Settings", "train"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

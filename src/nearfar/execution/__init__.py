@@ -6,18 +6,41 @@ The module is also the context manager that sets the knobs: ``with nearfar.execu
 import sys
 from contextlib import AbstractContextManager
 from types import ModuleType
+from typing import Any
 
-from nearfar.execution.settings import execution
-from nearfar.execution.strips import RowObjective, Terms, row_terms, total_loss
+from nearfar.execution.log_sums import LogSums, log_sums
+from nearfar.execution.ranks import whole_batch
+from nearfar.execution.scores import Distances, Dots, MakeScores, hide_, with_columns
+from nearfar.execution.settings import execution, rows_per_strip
+from nearfar.execution.strips import RowObjective, Task, Terms, blocks, mean_over_rows, total_of_rows
 
-__all__ = ["RowObjective", "Terms", "execution", "row_terms", "total_loss"]
+__all__ = [
+    "Distances",
+    "Dots",
+    "LogSums",
+    "MakeScores",
+    "RowObjective",
+    "Task",
+    "Terms",
+    "blocks",
+    "execution",
+    "hide_",
+    "log_sums",
+    "mean_over_rows",
+    "rows_per_strip",
+    "total_of_rows",
+    "whole_batch",
+    "with_columns",
+]
 
 
 class _CallableModule(ModuleType):
     """`nearfar.execution` names both the part of the library and, called, its settings."""
 
-    def __call__(self, *, strip_rows: int | None = None, max_bytes: int | None = None) -> AbstractContextManager[None]:
-        return execution(strip_rows=strip_rows, max_bytes=max_bytes)
+    def __call__(
+        self, *, strip_rows: int | None = None, max_bytes: int | None = None, group: Any = None
+    ) -> AbstractContextManager[None]:
+        return execution(strip_rows=strip_rows, max_bytes=max_bytes, group=group)
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -5,49 +5,63 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How many anchors a strip holds (None: as many as `max_bytes` of scores allow)."""
+    """How many anchors a strip holds (None: as many as `max_bytes` of scores allow), and who takes part."""
 
     strip_rows: int | None = None
     max_bytes: int = MAX_BYTES
+    group: Any = None
 
 
 _settings: ContextVar[Settings] = ContextVar("nearfar_execution", default=Settings())  # noqa: B039 - frozen
 
 
 @contextmanager
-def execution(*, strip_rows: int | None = None, max_bytes: int | None = None) -> Iterator[None]:
+def execution(*, strip_rows: int | None = None, max_bytes: int | None = None, group: Any = None) -> Iterator[None]:
     """Set how losses inside the block are computed; loss and gradient stay what they are.
 
+    What is None stays as an outer block has set it.
+
     Args:
-        strip_rows: anchors that are taken at a time. None chooses by `max_bytes`.
-        max_bytes: upper bound for the scores of a strip, 64 MiB where None.
+        strip_rows: anchors that are taken at a time. By default `max_bytes` decides.
+        max_bytes: upper bound for the scores of a strip, by default 64 MiB.
+        group: a `torch.distributed` process group. Each rank passes its own part of every argument of the contrast's
+            constructor, of whatever length; every rank gets the loss of the whole batch, and the gradient of its own
+            rows is that of one process with the whole batch. `torch.distributed.group.WORLD` names all ranks.
 
     Raises:
-        ValueError: a number is below 1.
+        ValueError: a number is below 1, or the group is none that this process belongs to.
 
     Example:
         >>> with nearfar.execution(max_bytes=2**24):  # doctest: +SKIP
         ...     loss(contrast).backward()
     """
     _check(strip_rows=strip_rows, max_bytes=max_bytes)
-    token = _settings.set(Settings(strip_rows, max_bytes or MAX_BYTES))
+    _check_group(group)
+    given = {"strip_rows": strip_rows, "max_bytes": max_bytes, "group": group}
+    token = _settings.set(replace(_settings.get(), **{k: v for k, v in given.items() if v is not None}))
     try:
         yield
     finally:
         _settings.reset(token)
 
 
+def current() -> Settings:
+    """The settings that hold here."""
+    return _settings.get()
+
+
 def rows_per_strip(strip_rows: int | None, columns: int, element_size: int) -> int:
     """Rows of a strip of that many columns, from the call's own wish or the block's settings."""
     _check(strip_rows=strip_rows)
-    settings = _settings.get()
+    settings = current()
     wanted = strip_rows or settings.strip_rows or settings.max_bytes // (columns * element_size)
     return max(1, wanted)
 
@@ -56,3 +70,14 @@ def _check(**values: int | None) -> None:
     for name, value in values.items():
         if value is not None and not (isinstance(value, int) and value >= 1):
             raise ValueError(f"{name}: found {value!r}, wanted a whole number from 1 up, or None")
+
+
+def _check_group(group: Any) -> None:
+    if group is None:
+        return
+    from torch import distributed
+
+    if not distributed.is_available() or not distributed.is_initialized():
+        raise ValueError("group: found no process group, wanted torch.distributed.init_process_group to have run")
+    if not isinstance(group, distributed.ProcessGroup) or distributed.get_rank(group) < 0:
+        raise ValueError(f"group: found {group!r}, wanted a torch.distributed process group that this rank is in")

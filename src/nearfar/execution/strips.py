@@ -1,4 +1,4 @@
-"""Strips: some anchors at a time against all candidates.
+"""Strips: some anchors at a time against all candidates, for equations whose rows stand alone.
 
 Scores of ``R`` rows are worked out into one buffer, the objective turns them in place into their own
 gradient while they are there, and two more products carry it to anchors and candidates. Memory is
@@ -7,7 +7,7 @@ gradient while they are there, and two more products carry it to anchors and can
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
+from nearfar.execution.ranks import my_share, total_over_ranks_
+from nearfar.execution.scores import MakeScores, Scores
 from nearfar.execution.settings import rows_per_strip
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a strip of rows contributes: the loss is sum(total) / sum(weight) over all rows.
+    """What rows contribute: the loss is sum(total) / sum(weight) over all rows.
 
     Attributes:
         total: ``(r,)``.
@@ -32,101 +34,120 @@ class Terms:
 
 
 class RowObjective(Protocol):
-    """An equation over rows of scores, where a larger score always means nearer."""
+    """An equation over rows of scores."""
 
-    def terms(self, scores: Tensor, strip: Strip) -> Terms:
-        """Terms of the rows of `scores` ``(r, M)``, differentiable by autograd."""
+    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
+        """The rows' terms, with `scores` overwritten by their gradient up to a factor of each row.
 
-    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor]:
-        """The same terms, with `scores` overwritten by their gradient up to a factor of each row.
+        Args:
+            scores: ``(r, columns)``, -inf at ignored entries.
+            strip: which entries are near.
 
-        Returns the terms and the factors ``(r,)``: d total[i] / d scores[i, j] is
-        ``factor[i] * scores[i, j]`` afterwards.
+        Returns:
+            The terms and the factors ``(r,)`` (None: all 1): d total[i] / d scores[i, j] is
+            ``factor[i] * scores[i, j]`` afterwards.
         """
 
 
-def total_loss(
-    objective: RowObjective, contrast: Contrast, anchors: Tensor, candidates: Tensor, strip_rows: int | None
-) -> Tensor:
-    """sum(total) / sum(weight) of the scores ``anchors @ candidates.T``; 0 where no row counts.
+@dataclass(frozen=True)
+class Task:
+    """What is computed, over what, how: all but the embeddings that the gradient goes to."""
+
+    objective: RowObjective
+    contrast: Contrast
+    make_scores: MakeScores
+    strip_rows: int | None
+
+
+def mean_over_rows(task: Task, tensors: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """sum(weights * total) / sum(weights * weight); 0 where no row counts.
 
     Args:
-        objective: the equation.
-        contrast: the relation and the weights of rows; its embeddings are not used.
-        anchors: ``(N, d)``, prepared so that the dot product is the score.
-        candidates: ``(M, d)``, likewise.
-        strip_rows: rows at a time, or None.
+        task: the equation and the relation.
+        tensors: anchors ``(N, d)``, shared ``(M, d)`` and own candidates ``(N, k, d)``, as the scores want them.
     """
-    value: Tensor = _StripLoss.apply(anchors, candidates, objective, contrast, strip_rows, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
+    value: Tensor = _Mean.apply(task, torch.is_grad_enabled(), *tensors)  # type: ignore[no-untyped-call]
     return value
 
 
-def row_terms(
-    objective: RowObjective, contrast: Contrast, anchors: Tensor, candidates: Tensor, strip_rows: int | None
-) -> Terms:
-    """Terms of every row, ``(N,)`` each, by autograd through one strip after another."""
-    parts = [
-        _weighted(objective.terms(anchors[rows] @ candidates.T, contrast.relation(rows)), contrast, rows)
-        for rows in _strips(anchors, candidates, strip_rows)
-    ]
-    return Terms(torch.cat([p.total for p in parts]), torch.cat([p.weight for p in parts]))
+def total_of_rows(task: Task, tensors: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Each row's weighted total, ``(N,)``; the gradient is worked out in the backward pass, by a second sweep."""
+    value: Tensor = _Totals.apply(task, *tensors)  # type: ignore[no-untyped-call]
+    return value
 
 
-class _StripLoss(torch.autograd.Function):
+class _Mean(torch.autograd.Function):
     """The loss with its gradient worked out in the forward pass, strip by strip."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        anchors: Tensor,
-        candidates: Tensor,
-        objective: RowObjective,
-        contrast: Contrast,
-        strip_rows: int | None,
-        wanted: bool,
-    ) -> Tensor:
-        total = anchors.new_zeros(())
-        weight = anchors.new_zeros(())
-        wants_gradient = wanted and any(ctx.needs_input_grad[:2])
-        anchor_gradient = torch.empty_like(anchors) if wants_gradient else None
-        candidate_gradient = torch.zeros_like(candidates) if wants_gradient else None
-        buffer = anchors.new_empty(0)
-        for rows in _strips(anchors, candidates, strip_rows):
-            shape = (rows.stop - rows.start, len(candidates))
-            if buffer.shape != shape:
-                buffer = anchors.new_empty(shape)
-            torch.mm(anchors[rows], candidates.T, out=buffer)
-            terms, factor = objective.slopes_(buffer, contrast.relation(rows))
-            if contrast.weights is not None:
-                factor = factor * contrast.weights[rows].to(factor.dtype)
-            terms = _weighted(terms, contrast, rows)
-            total += terms.total.sum()
-            weight += terms.weight.sum()
-            if anchor_gradient is not None and candidate_gradient is not None:
-                # The factor goes to the narrow operands, not to the wide strip.
-                anchor_gradient[rows] = (buffer @ candidates).mul_(factor[:, None])
-                candidate_gradient.addmm_(buffer.T, anchors[rows] * factor[:, None])
+    def forward(ctx: Any, task: Task, graph: bool, *tensors: Tensor) -> Tensor:
+        scores = task.make_scores(tensors)
+        wanted = graph and any(ctx.needs_input_grad)
+        terms = _sweep(task, scores, task.contrast.weights, wanted)
+        weight = terms.weight.sum()
         share = torch.where(weight > 0, 1 / weight, 0.0)
-        if anchor_gradient is not None and candidate_gradient is not None:
-            ctx.save_for_backward(anchor_gradient.mul_(share), candidate_gradient.mul_(share))
-        return total * share
+        if wanted:
+            ctx.save_for_backward(*(gradient.mul_(share) for gradient in scores.gradients()))
+        return terms.total.sum() * share
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True: what is saved is a number without a gradient of its own
-            raise RuntimeError("the loss is differentiable once (found create_graph=True); reduction='sum' is twice")
-        anchor_gradient, candidate_gradient = ctx.saved_tensors
-        return anchor_gradient * upstream, candidate_gradient * upstream, None, None, None, None
+            raise RuntimeError("the loss is differentiable once (found create_graph=True)")
+        return None, None, *(gradient * upstream for gradient in ctx.saved_tensors)
 
 
-def _strips(anchors: Tensor, candidates: Tensor, strip_rows: int | None) -> Iterator[slice]:
-    step = rows_per_strip(strip_rows, len(candidates), anchors.element_size())
-    for start in range(0, len(anchors), step):
-        yield slice(start, min(start + step, len(anchors)))
+class _Totals(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, task: Task, *tensors: Tensor) -> Tensor:
+        ctx.task = task
+        ctx.save_for_backward(*tensors)
+        return _sweep(task, task.make_scores(tensors), task.contrast.weights, False).total
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("the loss is differentiable once (found create_graph=True)")
+        weights = ctx.task.contrast.weights
+        scores = ctx.task.make_scores(ctx.saved_tensors)
+        _sweep(ctx.task, scores, upstream if weights is None else upstream * weights, True)
+        return None, *scores.gradients()
 
 
-def _weighted(terms: Terms, contrast: Contrast, rows: slice) -> Terms:
-    if contrast.weights is None:
-        return terms
-    by = contrast.weights[rows].to(terms.total.dtype)
-    return Terms(terms.total * by, terms.weight * by)
+def _sweep(task: Task, scores: Scores, weights: Tensor | None, gradient: bool) -> Terms:
+    """The terms of all rows times their weights; with `gradient`, that of their sum is left in `scores`."""
+    contrast = task.contrast
+    total = contrast.anchors.new_zeros(len(contrast), dtype=_wide(contrast))
+    weight = torch.zeros_like(total)
+    weights = None if weights is None else weights.to(total)
+    for rows, buffer in buffers(contrast, task.strip_rows, total.dtype):
+        strip = contrast.relation(rows)
+        scores.fill(rows, buffer, strip.ignored)
+        terms, factor = task.objective.slopes_(buffer, strip)
+        total[rows], weight[rows] = terms.total, terms.weight
+        if gradient:
+            if weights is not None:
+                factor = weights[rows] if factor is None else factor * weights[rows]
+            scores.pull(rows, buffer, factor)
+    total_over_ranks_(total, weight, *(scores.gradients() if gradient else ()))
+    return Terms(total, weight) if weights is None else Terms(total * weights, weight * weights)
+
+
+def buffers(contrast: Contrast, strip_rows: int | None, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+    """This rank's runs of rows, each with room ``(r, columns)`` for its scores, which is used again and again."""
+    count, columns = len(contrast), contrast.columns
+    step = min(count, rows_per_strip(strip_rows, columns, torch.finfo(dtype).bits // 8))
+    room = contrast.anchors.new_empty(step, columns, dtype=dtype)
+    for start in my_share(range(0, count, step)):
+        stop = min(start + step, count)
+        yield slice(start, stop), room[: stop - start]
+
+
+def blocks(scores: Tensor, entries: int = 2**18) -> Sequence[Tensor]:
+    """Runs of rows of about so many entries: what is worked on at a time, so that it stays in the cache."""
+    parts: Sequence[Tensor] = scores.split(max(1, entries // max(1, scores.shape[1])))
+    return parts
+
+
+def _wide(contrast: Contrast) -> torch.dtype:
+    return torch.promote_types(contrast.anchors.dtype, torch.float32)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Protocol
 
+import torch
 from torch import Tensor
 
-from nearfar.contrasts import Contrast
+from nearfar.contrasts import Contrast, Strip
+from nearfar.execution import Task, Terms, mean_over_rows, total_of_rows, whole_batch
+from nearfar.objectives.spaces import Space
 
 Reduction = Literal["mean", "sum", "none"]
 Similarity = Literal["cosine", "dot"]
+
+EMBEDDED = ("pairs", "views", "labelled", "triplets", "judged", "sampled", "assigned")
+"""Contrasts in which candidates are near or far."""
 
 
 class Objective(Protocol):
     """``loss = Objective(...); value = loss(contrast)``: a scalar with autograd.
 
     Attributes:
-        reduction: "mean" over the rows that count, their "sum", or "none": a value for each row,
-            ``(N,)``, 0 where the row is left out.
+        reduction: "mean" over what counts, its "sum", or "none": a value for each anchor's row, ``(N,)``, 0 where the
+            row is left out.
         equation: the equation in plain characters, for `nearfar objectives`.
         source: the paper.
-        contrasts: kinds of contrast the equation is made for; empty: any.
+        contrasts: kinds of contrast the equation is made for.
     """
 
     equation: ClassVar[str]
@@ -33,6 +39,95 @@ class Objective(Protocol):
     def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor: ...
 
 
+class RowLoss:
+    """An equation whose rows stand alone: the call that runs it over strips.
+
+    A subclass says in which space its scores are (`space`) and what a strip of them contributes (`slopes_`).
+    """
+
+    contrasts: ClassVar[tuple[str, ...]] = EMBEDDED
+    reduction: Reduction
+
+    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
+        """The loss of a contrast.
+
+        Args:
+            contrast: who is near whom.
+            strip_rows: anchors at a time; None: as `nearfar.execution` has it.
+
+        Raises:
+            ValueError: the equation is not made for this kind of contrast.
+        """
+        return self.of_whole(prepared(self, contrast), strip_rows)
+
+    def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
+        """The loss of the whole batch's contrast."""
+        return self.over_strips(contrast, strip_rows)
+
+    def over_strips(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
+        """The loss in one sweep over the strips."""
+        space = self.space(contrast)
+        task = Task(self, contrast, space.make_scores, strip_rows)
+        with torch.autocast(contrast.anchors.device.type, enabled=False):
+            if self.reduction == "mean":
+                return mean_over_rows(task, space.tensors)
+            rows = total_of_rows(task, space.tensors)
+            return rows.sum() if self.reduction == "sum" else rows
+
+    def space(self, contrast: Contrast) -> Space:
+        """Where the scores come from."""
+        raise NotImplementedError
+
+    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
+        """See `nearfar.execution.RowObjective`."""
+        raise NotImplementedError
+
+
+class ByAutograd(RowLoss):
+    """An equation that leaves its gradient to autograd over the strip."""
+
+    def terms(self, scores: Tensor, strip: Strip) -> Terms:
+        """The rows' terms, differentiable in `scores`, which are -inf at ignored entries."""
+        raise NotImplementedError
+
+    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
+        with torch.enable_grad():
+            leaf = scores.detach().clone().requires_grad_()
+            terms = self.terms(leaf, strip)
+            (slopes,) = torch.autograd.grad(terms.total.sum(), leaf, allow_unused=True)
+        if slopes is None:
+            scores.zero_()
+        else:
+            scores.copy_(slopes)
+        return Terms(terms.total.detach(), terms.weight), None
+
+
+def prepared(owner: Objective | RowLoss, contrast: Contrast) -> Contrast:
+    """The contrast of the whole batch, of a kind that the objective is made for."""
+    if not isinstance(contrast, Contrast):
+        raise ValueError(
+            f"{type(owner).__name__}: found {type(contrast).__name__}, wanted a contrast (nearfar.pairs …)"
+        )
+    if contrast.kind not in owner.contrasts:
+        wanted = " or ".join(f"nearfar.{kind}" for kind in owner.contrasts)
+        raise ValueError(f"{type(owner).__name__}: found a contrast of {contrast.kind}, wanted {wanted}")
+    return whole_batch(contrast)
+
+
+def reduced(terms: Terms, contrast: Contrast, reduction: Reduction) -> Tensor:
+    """Rows' terms under autograd as the reduction asks, times the anchors' weights."""
+    total, weight = terms.total, terms.weight.to(terms.total.dtype)
+    if contrast.weights is not None:
+        by = contrast.weights.to(total.dtype)
+        total, weight = total * by, weight * by
+    if reduction == "none":
+        return total
+    if reduction == "sum":
+        return total.sum()
+    whole = weight.sum()
+    return total.sum() * torch.where(whole > 0, 1 / whole, 0.0)
+
+
 def check_positive(owner: object, **values: float) -> None:
     """Raise a ValueError that names the class, the argument and the value unless all are above 0."""
     for name, value in values.items():
@@ -40,8 +135,16 @@ def check_positive(owner: object, **values: float) -> None:
             raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted a number above 0")
 
 
-def check_choice(owner: object, name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise a ValueError that lists the choices unless `value` is one of them."""
-    if value not in choices:
-        wanted = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted one of {wanted}")
+def check_from_zero(owner: object, **values: float) -> None:
+    """The same with 0 allowed."""
+    for name, value in values.items():
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted a number from 0 up")
+
+
+def check_choice(owner: object, **values: tuple[object, tuple[str, ...]]) -> None:
+    """Raise a ValueError that lists the choices unless each value is one of its choices."""
+    for name, (value, choices) in values.items():
+        if value not in choices:
+            wanted = ", ".join(repr(choice) for choice in choices)
+            raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted one of {wanted}")

@@ -1,21 +1,94 @@
-"""The softmax family: a near candidate against itself and everything far."""
+"""The softmax family: near candidates against the log-sum-exp of the far ones."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Terms, row_terms, total_loss
-from nearfar.objectives.base import Reduction, Similarity, check_choice, check_positive
+from nearfar.contrasts import Contrast
+from nearfar.execution import Terms, log_sums
+from nearfar.objectives.base import Reduction, Similarity, check_choice, check_from_zero, check_positive, reduced
+from nearfar.objectives.family import Far, SoftmaxLoss
+from nearfar.objectives.near import Near, near_entries, softplus
+from nearfar.objectives.spaces import Space, cosine, dot
 
 
 @dataclass(frozen=True, kw_only=True)
-class InfoNCELoss:
+class OneAgainstFar(SoftmaxLoss):
+    """Each near candidate against itself and the far ones, by cosine: what InfoNCE and NT-Xent share.
+
+    Args:
+        temperature: divides the scores; smaller looks harder at the nearest far candidates.
+        decoupled: leave the near candidate out of the sum, ``log sum_far exp(s_ij/t) - s_ip/t`` (Yeh et al. 2021).
+        debias: the share of far candidates that are near in truth, tau+ (Chuang et al. 2020, eq. 8); by cosine.
+        hardness: beta, by which far candidates weigh more the nearer they are (Robinson et al. 2021, eq. 4).
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    temperature: float = 0.05
+    decoupled: bool = False
+    debias: float = 0.0
+    hardness: float = 0.0
+    reduction: Reduction = "mean"
+
+    def __post_init__(self) -> None:
+        check_positive(self, temperature=self.temperature)
+        check_from_zero(self, debias=self.debias, hardness=self.hardness)
+        if self.debias >= 1:
+            raise ValueError(f"{type(self).__name__}: debias: found {self.debias!r}, wanted a share below 1")
+        check_choice(self, reduction=(self.reduction, get_args(Reduction)))
+
+    def space(self, contrast: Contrast) -> Space:
+        return cosine(contrast, 1 / self.temperature)
+
+    @property
+    def exponents(self) -> tuple[float, ...]:
+        # Hard candidates are weighed by exp(beta s), as a ratio of two sums.
+        return (1.0 + self.hardness, self.hardness) if self.hardness else (1.0,)
+
+    @property
+    def needs_count(self) -> bool:
+        return bool(self.debias or self.hardness or self.decoupled)
+
+    def head(self, near: Near, far: Far) -> Terms:
+        log_far = self._log_far(far)[near.row]
+        if self.debias:
+            log_far = self._debiased(log_far, near.scores, far.count[near.row])
+        if not self.decoupled:
+            return Terms(near.mean(softplus(log_far - near.scores)), near.any)
+        some = far.count > 0
+        gap = (log_far - near.scores).masked_fill(~some[near.row], 0)
+        return Terms(near.mean(gap), near.any * some)
+
+    def _log_far(self, far: Far) -> Tensor:
+        """log of the far mass: of the plain sum, or of that with weights of mean 1 that grow with the score."""
+        if not self.hardness:
+            return far.log_sum
+        hard, soft = far.log_sums
+        none = far.count == 0
+        mean = hard - soft.masked_fill(none, 0) + far.count.clamp(min=1).to(hard.dtype).log()
+        return mean.masked_fill(none, -torch.inf)
+
+    def _debiased(self, log_far: Tensor, near: Tensor, count: Tensor) -> Tensor:
+        """log of the far mass less what near candidates among the far ones are expected to add to it."""
+        none, many = count == 0, count.to(near.dtype)
+        top = torch.maximum(log_far, near).detach()
+        kept = (log_far - top).exp() - self.debias * many * (near - top).exp()
+        gone = kept <= 0
+        log_kept = top + kept.masked_fill(gone, 1).log() - math.log(1 - self.debias)
+        least = many.clamp(min=1).log() - 1 / self.temperature  # no cosine is below -1
+        return torch.maximum(log_kept.masked_fill(gone, -torch.inf), least).masked_fill(none, -torch.inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoNCELoss(OneAgainstFar):
     """InfoNCE: tell the near candidate from the far ones by a softmax over their scores.
 
     For anchor i with near candidates ``P(i)`` and far ones ``F(i)``, scores ``s`` and temperature ``t``,
@@ -26,14 +99,10 @@ class InfoNCELoss:
     Learning with Contrastive Predictive Coding", eq. 4; there the score is log-bilinear, without a
     temperature). Uniform scores give exactly log(1 + |F(i)|).
 
-    It is computed as softplus(logsumexp_far - s_near), so that 1 - p is never formed by a subtraction
-    and the gradient stays right near convergence.
-
     Args:
-        temperature: divides the scores; smaller looks harder at the nearest far candidates.
+        temperature, decoupled, debias, hardness, reduction: see `OneAgainstFar`.
         similarity: "cosine" or "dot".
         symmetric: average with the same loss from the candidates' side (CLIP, Radford et al. 2021).
-        reduction: "mean", "sum" or "none".
 
     Raises:
         ValueError: an argument is out of range.
@@ -45,30 +114,43 @@ class InfoNCELoss:
         0.7436...
     """
 
-    temperature: float = 0.05
     similarity: Similarity = "cosine"
     symmetric: bool = False
-    reduction: Reduction = "mean"
 
     equation: ClassVar[str] = "-log( exp(s_ip/t) / sum_{j near p or far} exp(s_ij/t) )"
     source: ClassVar[str] = "van den Oord et al. 2018"
-    contrasts: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        check_positive(self, temperature=self.temperature)
-        check_choice(self, "similarity", self.similarity, get_args(Similarity))
-        check_choice(self, "reduction", self.reduction, get_args(Reduction))
+        super().__post_init__()
+        check_choice(self, similarity=(self.similarity, get_args(Similarity)))
+        if self.debias and self.similarity != "cosine":
+            raise ValueError("InfoNCELoss: debias: found similarity 'dot', wanted 'cosine', whose floor is known")
 
-    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
-        value = softmax_loss(contrast, self.temperature, self.similarity, self.reduction, strip_rows)
+    def space(self, contrast: Contrast) -> Space:
+        return (cosine if self.similarity == "cosine" else dot)(contrast, 1 / self.temperature)
+
+    def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         if not self.symmetric or contrast.transpose is None:
-            return value
-        other = softmax_loss(contrast.transpose(), self.temperature, self.similarity, self.reduction, strip_rows)
-        return (value + other) / 2
+            return super().of_whole(contrast, strip_rows)
+        if contrast.paired and not self.needs_count:
+            return self._both_sides(contrast, strip_rows)
+        other = self.over_strips(contrast.transpose(), strip_rows)
+        return (self.over_strips(contrast, strip_rows) + other) / 2
+
+    def _both_sides(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
+        """Both directions from one matrix of scores."""
+        space = self.space(contrast)
+        with torch.autocast(contrast.anchors.device.type, enabled=False):
+            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, both=True)
+            sides = []
+            for row, log_sum in ((sums.row, sums.rows), (sums.column, sums.columns[: len(contrast)])):
+                near = Near(sums.near, row, len(contrast))
+                sides.append(reduced(self.head(near, Far((log_sum,), near.count)), contrast, self.reduction))
+            return (sides[0] + sides[1]) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class NTXentLoss:
+class NTXentLoss(OneAgainstFar):
     """NT-Xent: InfoNCE by cosine over two views of each item, all 2N of them anchored in turn.
 
         l_ij = -log( exp(cos(z_i, z_j)/t) / sum_{k != i} exp(cos(z_i, z_k)/t) ),  L = mean over the 2N anchors
@@ -78,121 +160,98 @@ class NTXentLoss:
 
     Args:
         temperature: divides the cosines.
-        reduction: "mean", "sum" or "none".
+        decoupled, debias, hardness, reduction: see `OneAgainstFar`.
 
     Raises:
         ValueError: an argument is out of range, or the contrast is not one of views.
     """
 
     temperature: float = 0.5
-    reduction: Reduction = "mean"
 
     equation: ClassVar[str] = "-log( exp(cos_ij/t) / sum_{k != i} exp(cos_ik/t) ), both views anchored"
     source: ClassVar[str] = "Chen et al. 2020"
     contrasts: ClassVar[tuple[str, ...]] = ("views",)
 
+
+@dataclass(frozen=True, kw_only=True)
+class NPairLoss(SoftmaxLoss):
+    """Multi-class N-pair: InfoNCE by dot product at temperature 1, with a penalty on the norms.
+
+        loss_i = log(1 + sum_{j in F(i)} exp(s_ij - s_ip)) + l2 * (|x_i|^2 + |c_p|^2) / 2
+
+    (Sohn 2016, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", eq. 7 and section 3.2.2.)
+    Without the penalty longer vectors alone lower the loss.
+
+    Args:
+        l2: weight of the mean squared norm of anchors and near candidates.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    l2: float = 0.0
+    reduction: Reduction = "mean"
+
+    equation: ClassVar[str] = "log(1 + sum_far exp(s_ij - s_ip)) + l2 * mean squared norm"
+    source: ClassVar[str] = "Sohn 2016"
+
+    def __post_init__(self) -> None:
+        check_from_zero(self, l2=self.l2)
+        check_choice(self, reduction=(self.reduction, get_args(Reduction)))
+
+    def space(self, contrast: Contrast) -> Space:
+        return dot(contrast)
+
+    def head(self, near: Near, far: Far) -> Terms:
+        return Terms(near.mean(softplus(far.log_sum[near.row] - near.scores)), near.any)
+
+    def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
+        value = super().of_whole(contrast, strip_rows)
+        return value + self.l2 * self._mean_squared_norm(contrast) if self.l2 else value
+
+    def _mean_squared_norm(self, contrast: Contrast) -> Tensor:
+        anchors, shared, own = self.space(contrast).tensors
+        row, column = near_entries(contrast)
+        # Numbered as one list: own candidates row by row, then the shared ones.
+        norms = torch.cat([own.square().sum(-1).flatten(), shared.square().sum(-1)])
+        k = contrast.own_count
+        place = torch.where(column < k, row * k + column, k * (len(contrast) - 1) + column)
+        near = Near(norms[place], row, len(contrast))
+        terms = Terms((anchors.square().sum(-1) + near.mean(near.scores)) / 2 * near.any, near.any)
+        return reduced(terms, contrast, self.reduction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupConLoss(SoftmaxLoss):
+    """Supervised contrastive: every near candidate against all candidates, the mean outside the logarithm.
+
+        loss_i = mean over p in P(i) of  -log( exp(s_ip/t) / sum_{a in P(i) or F(i)} exp(s_ia/t) )
+
+    (Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2.) Unlike `InfoNCELoss`, near candidates compete
+    with each other. Computed as softplus(far - near) + (near - mean), log-sums of the far and of the near ones.
+
+    Args:
+        temperature: divides the cosines.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    temperature: float = 0.1
+    reduction: Reduction = "mean"
+
+    equation: ClassVar[str] = "mean_p -log( exp(cos_ip/t) / sum_{near or far} exp(cos_ia/t) )"
+    source: ClassVar[str] = "Khosla et al. 2020"
+
     def __post_init__(self) -> None:
         check_positive(self, temperature=self.temperature)
-        check_choice(self, "reduction", self.reduction, get_args(Reduction))
+        check_choice(self, reduction=(self.reduction, get_args(Reduction)))
 
-    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
-        if contrast.kind not in self.contrasts:
-            raise ValueError(
-                f"NTXentLoss: found a contrast of {contrast.kind}, wanted nearfar.views (for others: InfoNCELoss)"
-            )
-        return softmax_loss(contrast, self.temperature, "cosine", self.reduction, strip_rows)
+    def space(self, contrast: Contrast) -> Space:
+        return cosine(contrast, 1 / self.temperature)
 
-
-def softmax_loss(
-    contrast: Contrast,
-    temperature: float,
-    similarity: Similarity,
-    reduction: Reduction,
-    strip_rows: int | None = None,
-) -> Tensor:
-    """The softmax family's loss over any contrast; the classes name its settings."""
-    anchors, candidates = contrast.anchors, contrast.candidates
-    wide = torch.promote_types(anchors.dtype, torch.float32)  # half precision is summed in float32
-    prepared = _prepared(anchors.to(wide), similarity)
-    # In views and labelled both sides are one tensor, which is prepared once.
-    candidates = prepared if candidates is anchors else _prepared(candidates.to(wide), similarity)
-    anchors = prepared / temperature
-    with torch.autocast(anchors.device.type, enabled=False):
-        if reduction == "mean":
-            return total_loss(_Softmax(), contrast, anchors, candidates, strip_rows)
-        rows = row_terms(_Softmax(), contrast, anchors, candidates, strip_rows).total
-        return rows.sum() if reduction == "sum" else rows
-
-
-def _prepared(rows: Tensor, similarity: Similarity) -> Tensor:
-    """Rows whose dot products are the similarities; by cosine of length 1, where a zero row keeps gradient 0."""
-    if similarity == "dot":
-        return rows
-    unit: Tensor = _Unit.apply(rows)  # type: ignore[no-untyped-call]
-    return unit
-
-
-class _Unit(torch.autograd.Function):
-    """rows / |rows| and its gradient (g - u <u, g>) / |rows| in as few passes over memory as that takes."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-        inverse = length.reciprocal_().masked_fill_(length == torch.inf, 0)
-        unit: Tensor = rows * inverse
-        ctx.save_for_backward(unit, inverse)
-        return unit
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Tensor:
-        unit, inverse = ctx.saved_tensors
-        along = torch.linalg.vecdot(unit, upstream)[:, None]
-        gradient: Tensor = torch.addcmul(upstream, unit, along, value=-1) * inverse
-        return gradient
-
-
-class _Softmax:
-    """softplus(logsumexp over far - s_near), the mean over a row's near candidates."""
-
-    def terms(self, scores: Tensor, strip: Strip) -> Terms:
-        row, column = strip.near
-        near = scores[row, column]
-        far = torch.logsumexp(_only_far(scores.clone(), strip), dim=1)
-        # A row without a far candidate has -inf here, whose softplus and gradient are exactly 0.
-        far = far.nan_to_num(neginf=torch.finfo(far.dtype).min)
-        count = torch.bincount(row, minlength=len(scores))
-        pull = _softplus(far[row] - near)
-        total = pull.new_zeros(len(scores)).index_add(0, row, pull) / count.clamp(min=1)
-        return Terms(total, (count > 0).to(total.dtype))
-
-    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor]:
-        row, column = strip.near
-        near = scores[row, column]
-        top, place = _only_far(scores, strip).max(dim=1)
-        torch.softmax(scores, dim=1, out=scores)  # one fused pass; far entries hold their share of the far
-        alone = top == -torch.inf
-        if alone.any():  # nothing is far
-            scores[alone] = 0
-        mass = scores.gather(1, place[:, None])[:, 0]  # of the nearest, at least 1 / M, so that its log is safe
-        gap = (top[row] - near) - mass.log()[row].masked_fill(alone[row], 0)
-        count = torch.bincount(row, minlength=len(scores))
-        share = 1 / count.clamp(min=1)
-        zeros = mass.new_zeros(len(scores))
-        miss = torch.sigmoid(gap) * share[row]  # 1 - p, never formed by subtracting
-        missed = zeros.index_add(0, row, miss)
-        # A row's gradient is `missed` times its far shares, and -miss at its near entries.
-        scores[row, column] = -miss / missed[row].clamp(min=torch.finfo(mass.dtype).tiny)
-        total = zeros.index_add(0, row, _softplus(gap) * share[row])
-        return Terms(total, (count > 0).to(total.dtype)), missed
-
-
-def _softplus(gap: Tensor) -> Tensor:
-    """log(1 + exp(gap)), exact everywhere; torch's own softplus turns linear at 20."""
-    return -logsigmoid(-gap)
-
-
-def _only_far(scores: Tensor, strip: Strip) -> Tensor:
-    for index in (strip.near, strip.ignored):
-        if len(index[0]):
-            scores[index] = -torch.inf
-    return scores
+    def head(self, near: Near, far: Far) -> Terms:
+        log_near = near.log_sum(near.scores)
+        return Terms((softplus(far.log_sum - log_near) + near.spread(near.scores)) * near.any, near.any)

@@ -1,0 +1,97 @@
+"""Relations and what takes far candidates out of them: equal groups, a guide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from nearfar.contrasts.base import Index, Relation, Strip, join
+from nearfar.contrasts.checks import check_embeddings
+
+Entries = Callable[[slice], Index]
+
+
+def same_group(ids: Tensor, partner: int = 0) -> Entries:
+    """Entries of equal id, but for the item itself and, of two views, its other view."""
+    _, group, counts = ids.unique(return_inverse=True, return_counts=True)
+    # Most batches hold few duplicates or none: only those are compared.
+    doubled = (counts[group] > (2 if partner else 1)).nonzero()[:, 0]
+
+    def entries(rows: slice) -> Index:
+        here = doubled[(doubled >= rows.start) & (doubled < rows.stop)]
+        row, column = (ids[here, None] == ids[doubled]).nonzero(as_tuple=True)
+        row, column = here[row], doubled[column]
+        distance = (row - column).abs()
+        other = distance != 0
+        if partner:
+            other &= distance != partner
+        return row[other] - rows.start, column[other]
+
+    return entries
+
+
+def same_label(ids: Tensor) -> Entries:
+    """Entries of equal id, the item itself left out, by row and then by column."""
+    order = ids.argsort(stable=True)
+    _, group, counts = ids.unique(return_inverse=True, return_counts=True)
+    first = counts.cumsum(0) - counts
+
+    def entries(rows: slice) -> Index:
+        # Each row's class is a run of `order`: its members are listed without comparing anything.
+        here = group[rows]
+        sizes = counts[here]
+        row = torch.arange(len(here), device=ids.device).repeat_interleave(sizes)
+        before = (sizes.cumsum(0) - sizes)[row]
+        column = order[torch.arange(len(row), device=ids.device) - before + first[here][row]]
+        other = column != row + rows.start
+        return row[other], column[other]
+
+    return entries
+
+
+def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: float) -> Relation:
+    """The relation without far candidates that a guide finds at least as near as the true positive, less a margin.
+
+    Solatorio 2024, "GISTEmbed", eq. 3; of several near candidates the one that the guide finds nearest counts.
+
+    Args:
+        relation: the relation to filter.
+        anchors: ``(N, g)`` the guide's embeddings of the anchors.
+        candidates: ``(C, g)`` the guide's embeddings of the first C columns; others stay as they are.
+        margin: in units of the guide's cosine.
+    """
+    if not -float("inf") < margin < float("inf"):
+        raise ValueError(f"guide_margin: found {margin!r}, wanted a finite number")
+    anchors, candidates = normalize(anchors.detach(), dim=1), normalize(candidates.detach(), dim=1)
+
+    def filtered(rows: slice) -> Strip:
+        strip = relation(rows)
+        row, column = strip.near
+        nearness = anchors[rows] @ candidates.T
+        least = nearness.new_full((len(nearness),), -torch.inf)
+        least.scatter_reduce_(0, row, nearness[row, column], "amax")
+        threshold = torch.where(least == -torch.inf, torch.inf, least - margin)
+        suspect = nearness >= threshold[:, None]
+        known = (strip.ignored[1] < len(candidates)).nonzero()[:, 0]
+        suspect[row, column] = False
+        suspect[strip.ignored[0][known], strip.ignored[1][known]] = False
+        doubtful = suspect.nonzero(as_tuple=True)
+        return Strip(strip.near, join(strip.ignored, (doubtful[0], doubtful[1])))
+
+    return filtered
+
+
+def check_guide(guide: Sequence[Tensor], names: Sequence[str], rows: Sequence[int]) -> tuple[Tensor, ...]:
+    """The guide's embeddings, one tensor for each of the names, some of the last of which may be missing."""
+    if isinstance(guide, Tensor) or not isinstance(guide, Sequence) or not 2 <= len(guide) <= len(names):
+        found = f"{len(guide)} parts" if isinstance(guide, Sequence) else type(guide).__name__
+        raise ValueError(f"guide: found {found}, wanted a tuple of the guide's embeddings of {', '.join(names)}")
+    parts: list[Tensor] = []
+    for name, part, wanted in zip(names, guide, rows, strict=False):
+        flattened = part.flatten(0, 1) if isinstance(part, Tensor) and part.dim() == 3 else part
+        check_embeddings(f"guide of {name}", flattened, like=parts[0] if parts else None, rows=wanted)
+        parts.append(flattened)
+    return tuple(parts)

@@ -1,0 +1,156 @@
+"""Contrasts whose candidates are each anchor's own: triplets, judged pairs, noise samples, graded pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nearfar.contrasts.base import Contrast, Index, Recipe, Strip, nothing
+from nearfar.contrasts.checks import check_embeddings, check_numbers, check_own, check_shape, check_weights
+
+
+def triplets(anchors: Tensor, positives: Tensor, negatives: Tensor, *, weights: Tensor | None = None) -> Contrast:
+    """Anchor i sees positive i and negative i only.
+
+    Args:
+        anchors: ``(N, d)``.
+        positives: ``(N, d)``.
+        negatives: ``(N, d)``, or ``(N, k, d)`` with k for each anchor, seen by it alone.
+        weights: ``(N,)``, per anchor.
+
+    Raises:
+        ValueError: a shape, dtype or value is wrong; the message names the argument.
+    """
+    check_embeddings("anchors", anchors)
+    check_embeddings("positives", positives, like=anchors, rows=len(anchors))
+    far = check_own("negatives", negatives, anchors)
+    return Contrast(
+        anchors,
+        anchors[:0],
+        lambda rows: Strip(_first_column(rows, anchors), nothing(anchors)),
+        "triplets",
+        Recipe(triplets, {"anchors": anchors, "positives": positives, "negatives": negatives}, {"weights": weights}),
+        own=torch.cat([positives[:, None], far], dim=1),
+        weights=check_weights(weights, len(anchors), anchors),
+    )
+
+
+def judged(first: Tensor, second: Tensor, near: Tensor, *, weights: Tensor | None = None) -> Contrast:
+    """Pair i alone, near or far by ``near[i]``.
+
+    Args:
+        first: ``(N, d)``.
+        second: ``(N, d)``.
+        near: ``(N,)`` booleans.
+        weights: ``(N,)``, per pair.
+
+    Raises:
+        ValueError: a shape, dtype or value is wrong; the message names the argument.
+    """
+    check_embeddings("first", first)
+    check_embeddings("second", second, like=first, rows=len(first))
+    check_shape("near", near, (len(first),))
+    if near.dtype != torch.bool:
+        raise ValueError(f"near: found dtype {near.dtype}, wanted booleans")
+    verdict = near.to(first.device)
+
+    def relation(rows: slice) -> Strip:
+        row = verdict[rows].nonzero()[:, 0]
+        return Strip((row, torch.zeros_like(row)), nothing(first))
+
+    return Contrast(
+        first,
+        first[:0],
+        relation,
+        "judged",
+        Recipe(judged, {"first": first, "second": second}, {"near": near, "weights": weights}),
+        own=second[:, None],
+        weights=check_weights(weights, len(first), first),
+    )
+
+
+def sampled(
+    anchors: Tensor,
+    positives: Tensor,
+    noise: Tensor,
+    log_noise_positive: Tensor | None = None,
+    log_noise: Tensor | None = None,
+    *,
+    weights: Tensor | None = None,
+) -> Contrast:
+    """Row i's positive is near, samples from a noise distribution are far.
+
+    Args:
+        anchors: ``(N, d)``.
+        positives: ``(N, d)``.
+        noise: ``(N, k, d)``, k for each anchor, or ``(k, d)``, shared by all anchors.
+        log_noise_positive: ``(N,)`` log-probability of each positive under the noise distribution, for NCE.
+        log_noise: ``(N, k)`` or ``(k,)`` that of each sample.
+        weights: ``(N,)``, per anchor.
+
+    Raises:
+        ValueError: a shape, dtype or value is wrong; the message names the argument.
+    """
+    check_embeddings("anchors", anchors)
+    count = len(anchors)
+    check_embeddings("positives", positives, like=anchors, rows=count)
+    shared = not (isinstance(noise, Tensor) and noise.dim() == 3)
+    if shared:
+        check_embeddings("noise", noise, like=anchors)
+    else:
+        check_own("noise", noise, anchors)
+    if (log_noise_positive is None) != (log_noise is None):
+        missing = "log_noise" if log_noise is None else "log_noise_positive"
+        raise ValueError(f"{missing}: found None, wanted log-probabilities beside the other one")
+    own = positives[:, None] if shared else torch.cat([positives[:, None], noise], dim=1)
+    logs = None
+    if log_noise_positive is not None and log_noise is not None:
+        of_positive = check_numbers("log_noise_positive", log_noise_positive, (count,), anchors)[:, None]
+        of_noise = check_numbers("log_noise", log_noise, tuple(noise.shape[:-1]), anchors)
+        logs = (of_positive, of_noise) if shared else (torch.cat([of_positive, of_noise], dim=1), of_noise[:0, 0])
+    return Contrast(
+        anchors,
+        noise if shared else anchors[:0],
+        lambda rows: Strip(_first_column(rows, anchors), nothing(anchors)),
+        "sampled",
+        Recipe(
+            sampled,
+            {"anchors": anchors, "positives": positives, "noise": noise},
+            {"log_noise_positive": log_noise_positive, "log_noise": log_noise, "weights": weights},
+        ),
+        own=own,
+        weights=check_weights(weights, count, anchors),
+        log_noise=logs,
+    )
+
+
+def graded(first: Tensor, second: Tensor, scores: Tensor, *, weights: Tensor | None = None) -> Contrast:
+    """Pairs with a graded nearness, by a person's or a teacher's score; none is near or far as such.
+
+    Args:
+        first: ``(N, d)``.
+        second: ``(N, d)`` with scores ``(N,)``, or ``(N, k, d)`` with scores ``(N, k)``: k candidates for each.
+        scores: larger is nearer, in any unit.
+        weights: ``(N,)``, per row of `first`.
+
+    Raises:
+        ValueError: a shape, dtype or value is wrong; the message names the argument.
+    """
+    check_embeddings("first", first)
+    own = check_own("second", second, first)
+    grades = check_numbers("scores", scores, tuple(second.shape[:-1]), first)
+    return Contrast(
+        first,
+        first[:0],
+        lambda rows: Strip(nothing(first), nothing(first)),
+        "graded",
+        Recipe(graded, {"first": first, "second": second}, {"scores": scores, "weights": weights}),
+        own=own,
+        weights=check_weights(weights, len(first), first),
+        scores=grades.reshape(own.shape[:2]),
+    )
+
+
+def _first_column(rows: slice, like: Tensor) -> Index:
+    row = torch.arange(rows.stop - rows.start, device=like.device)
+    return row, torch.zeros_like(row)

@@ -1,0 +1,233 @@
+"""Contrasts whose candidates are shared: every anchor is held against the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, join, nothing
+from nearfar.contrasts.checks import check_embeddings, check_ids, check_weights, flat
+from nearfar.contrasts.filters import check_guide, guided, same_group, same_label
+
+
+def pairs(
+    anchors: Tensor,
+    positives: Tensor,
+    negatives: Tensor | None = None,
+    *,
+    groups: Tensor | None = None,
+    guide: Sequence[Tensor] | None = None,
+    guide_margin: float = 0.0,
+    queue: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Contrast:
+    """Row i's positive is near anchor i; every other positive and all negatives are far.
+
+    Args:
+        anchors: ``(N, d)``.
+        positives: ``(N, d)``.
+        negatives: ``(K, d)``, or ``(N, k, d)`` with k for each anchor; all anchors see all of them.
+        groups: ``(N,)`` ids; rows of equal id are never far from each other, so that a text that
+            stands in a batch twice is no false negative. Negatives belong to no group.
+        guide: a second model's embeddings ``(.., g)`` of anchors, positives and, to filter them too, negatives: what it
+            finds at least as near to an anchor as its positive, less `guide_margin` in cosine, is ignored.
+        guide_margin: see `guide`.
+        queue: ``(Q, d)`` older embeddings, far from all, without a gradient (He et al. 2020, MoCo).
+        weights: ``(N,)``, per anchor.
+
+    Raises:
+        ValueError: a shape, dtype or value is wrong; the message names the argument.
+    """
+    check_embeddings("anchors", anchors)
+    count = len(anchors)
+    check_embeddings("positives", positives, like=anchors, rows=count)
+    extra = [] if negatives is None else [flat("negatives", negatives, anchors)]
+    seen = count + sum(map(len, extra))
+    same = None if groups is None else same_group(check_ids("groups", groups, count, anchors))
+
+    def relation(rows: slice) -> Strip:
+        numbers = torch.arange(rows.start, rows.stop, device=anchors.device)
+        return Strip((numbers - rows.start, numbers), nothing(anchors) if same is None else same(rows))
+
+    back: tuple[Tensor, Tensor] | None = None
+    seen_by: Relation = relation
+    if guide is not None:
+        guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, seen - count))
+        seen_by, back = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin), (guide[1], guide[0])
+    return Contrast(
+        anchors,
+        _joined([positives, *extra], queue),
+        seen_by,
+        "pairs",
+        Recipe(
+            pairs,
+            {"anchors": anchors, "positives": positives, "negatives": negatives, "queue": queue},
+            {"groups": groups, "guide": guide, "guide_margin": guide_margin, "weights": weights},
+        ),
+        weights=check_weights(weights, count, anchors),
+        transpose=partial(
+            pairs, positives, anchors, groups=groups, guide=back, guide_margin=guide_margin, weights=weights
+        ),
+        paired=guide is None,
+    )
+
+
+def views(
+    first: Tensor,
+    second: Tensor,
+    *,
+    groups: Tensor | None = None,
+    guide: Sequence[Tensor] | None = None,
+    guide_margin: float = 0.0,
+    queue: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Contrast:
+    """2N items, each anchored in turn; its only near item is its other view; itself is ignored.
+
+    Args:
+        first: ``(N, d)``.
+        second: ``(N, d)``, row i being the other view of ``first[i]``.
+        groups: ``(N,)`` ids; items of equal id are never far from each other.
+        guide: a second model's embeddings ``(N, g)`` of both, see `pairs`.
+        guide_margin: see `pairs`.
+        queue: ``(Q, d)`` additional far candidates without a gradient, see `pairs`.
+        weights: ``(N,)``, per pair of views.
+
+    Raises:
+        ValueError: a shape, dtype or value is wrong; the message names the argument.
+    """
+    check_embeddings("first", first)
+    check_embeddings("second", second, like=first, rows=len(first))
+    half = len(first)
+    items = torch.cat([first, second])
+    same = None
+    if groups is not None:
+        same = same_group(check_ids("groups", groups, half, first).repeat(2), partner=half)
+
+    def relation(rows: slice) -> Strip:
+        numbers = torch.arange(rows.start, rows.stop, device=items.device)
+        local = numbers - rows.start
+        itself = (local, numbers)
+        return Strip((local, (numbers + half) % (2 * half)), itself if same is None else join(itself, same(rows)))
+
+    seen_by: Relation = relation
+    if guide is not None:
+        guide = check_guide(guide, ("first", "second"), (half, half))
+        both = torch.cat(guide)
+        seen_by = guided(relation, both, both, guide_margin)
+    weights_each = check_weights(weights, half, first)
+    return Contrast(
+        items,
+        items if queue is None else _joined([items], queue),
+        seen_by,
+        "views",
+        Recipe(
+            views,
+            {"first": first, "second": second, "queue": queue},
+            {"groups": groups, "guide": guide, "guide_margin": guide_margin, "weights": weights},
+        ),
+        weights=None if weights_each is None else weights_each.repeat(2),
+        mirrored=guide is None and queue is None,
+    )
+
+
+def labelled(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    guide: Tensor | None = None,
+    guide_margin: float = 0.0,
+    queue: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Contrast:
+    """Same label near, other labels far, itself ignored.
+
+    Args:
+        embeddings: ``(N, d)``.
+        labels: ``(N,)`` integer ids.
+        guide: a second model's embeddings ``(N, g)``, see `pairs`.
+        guide_margin: see `pairs`.
+        queue: ``(Q, d)`` additional far candidates without a gradient, see `pairs`.
+        weights: ``(N,)``, per anchor.
+
+    Raises:
+        ValueError: a shape, dtype or value is wrong; the message names the argument.
+    """
+    check_embeddings("embeddings", embeddings)
+    count = len(embeddings)
+    ids = check_ids("labels", labels, count, embeddings)
+    alike = same_label(ids)
+    sizes = ids.unique(return_counts=True)[1]
+
+    def relation(rows: slice) -> Strip:
+        numbers = torch.arange(rows.start, rows.stop, device=embeddings.device)
+        return Strip(alike(rows), (numbers - rows.start, numbers))
+
+    seen_by: Relation = relation
+    if guide is not None:
+        check_embeddings("guide", guide, rows=count)
+        seen_by = guided(relation, guide, guide, guide_margin)
+    return Contrast(
+        embeddings,
+        embeddings if queue is None else _joined([embeddings], queue),
+        seen_by,
+        "labelled",
+        Recipe(
+            labelled,
+            {"embeddings": embeddings, "queue": queue},
+            {"labels": labels, "guide": guide, "guide_margin": guide_margin, "weights": weights},
+        ),
+        weights=check_weights(weights, count, embeddings),
+        mirrored=guide is None and queue is None,
+        near_count=int((sizes * (sizes - 1)).sum()),
+    )
+
+
+def assigned(embeddings: Tensor, centres: Tensor, assignment: Tensor, *, weights: Tensor | None = None) -> Contrast:
+    """Items against cluster centres: the own centre near, all others far.
+
+    Args:
+        embeddings: ``(N, d)``.
+        centres: ``(K, d)``.
+        assignment: ``(N,)`` each item's centre, 0 to K - 1.
+        weights: ``(N,)``, per item.
+
+    Raises:
+        ValueError: a shape, dtype or value is wrong; the message names the argument.
+    """
+    check_embeddings("embeddings", embeddings)
+    check_embeddings("centres", centres, like=embeddings)
+    ids = check_ids("assignment", assignment, len(embeddings), embeddings).long()
+    if (ids < 0).any() or (ids >= len(centres)).any():
+        raise ValueError(
+            f"assignment: found numbers from {int(ids.min())} to {int(ids.max())}, wanted 0 to {len(centres) - 1}"
+        )
+
+    def relation(rows: slice) -> Strip:
+        here = ids[rows]
+        return Strip((torch.arange(len(here), device=ids.device), here), nothing(embeddings))
+
+    return Contrast(
+        embeddings,
+        centres,
+        relation,
+        "assigned",
+        Recipe(
+            assigned,
+            {"embeddings": embeddings, "centres": centres},
+            {"assignment": assignment, "weights": weights},
+            frozenset({"centres"}),
+        ),
+        weights=check_weights(weights, len(embeddings), embeddings),
+    )
+
+
+def _joined(parts: list[Tensor], queue: Tensor | None) -> Tensor:
+    """All shared candidates, the queue last and without a gradient."""
+    if queue is not None:
+        check_embeddings("queue", queue, like=parts[0], empty=True)
+        parts = [*parts, queue.detach()]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -1,0 +1,189 @@
+"""Scores: the numbers that an equation is written in, larger always meaning nearer, and their way back.
+
+A `Scores` fills a strip for some rows and carries the strip's slopes back to the embeddings. Objectives see
+neither the embeddings nor how a score comes about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nearfar.contrasts import Index
+
+
+class Scores(Protocol):
+    """Scores of each row: with its own candidates first, then with the shared ones."""
+
+    columns: int
+
+    def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
+        """Write the scores of `rows` from column `start` on into `out`, and -inf at the ignored entries of it."""
+
+    def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
+        """Add the gradient of ``factor[i] * slopes[i, j]`` at the scores of the last `fill`.
+
+        The first `skip` columns pull at the rows alone, not at their candidates. `slopes` may be overwritten.
+        """
+
+    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients of anchors, shared and own candidates so far."""
+
+
+MakeScores = Callable[[Sequence[Tensor]], Scores]
+"""Makes the scores of embeddings without a graph: anchors ``(N, d)``, shared ``(M, d)``, own ``(N, k, d)``."""
+
+
+class Dots:
+    """Scores ``<x_i, c_j>``."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.anchors, self.shared, self.own = tensors
+        self.width = self.own.shape[1]
+        self.columns = self.width + len(self.shared)
+        self._gradients: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
+        if self.width:
+            out[:, : self.width] = torch.bmm(self.own[rows], self.anchors[rows, :, None])[:, :, 0]
+        if len(self.shared):
+            torch.mm(self.anchors[rows], self.shared[start:].T, out=out[:, self.width :])
+        hide_(out, ignored)
+
+    def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
+        for_anchors, for_shared, for_own = self.gradients()
+        # The factor goes to the narrow operands, not to the wide strip.
+        here = self.anchors[rows] if factor is None else self.anchors[rows] * factor[:, None]
+        own, shared = slopes[:, : self.width], slopes[:, self.width :]
+        if self.width:
+            for_anchors[rows] += _scaled(torch.einsum("rk,rkd->rd", own, self.own[rows]), factor)
+            for_own[rows] += own[:, :, None] * here[:, None]
+        if len(self.shared):
+            for_anchors[rows] += _scaled(shared @ self.shared[start:], factor)
+            for_shared[start + skip :].addmm_(shared[:, skip:].T, here)
+
+    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+        if self._gradients is None:
+            anchors, shared, own = (torch.zeros_like(part) for part in (self.anchors, self.shared, self.own))
+            self._gradients = anchors, shared, own
+        return self._gradients
+
+
+class Distances:
+    """Scores ``-D^2``, or ``-D`` with `root`; D is the Euclidean distance, and D = 0 has gradient 0.
+
+    ``-D^2`` is the dot product of ``[x, 1, |x|^2]`` with ``[2c, -|c|^2, -1]``, so that it costs what a dot product
+    costs. That cancels where x and c are close: such entries are worked out again from ``x - c``.
+    """
+
+    CLOSE = 1e-3
+    """A squared distance below this share of the largest squared norm is worked out again."""
+    ENTRIES = 2**14
+    """Close entries that are worked out at a time."""
+
+    def __init__(self, tensors: Sequence[Tensor], *, root: bool = False) -> None:
+        anchors, shared, own = tensors
+        # Distances do not see a common shift, and rounding is least around the mean.
+        centre = anchors.mean(0)
+        self.anchors, self.shared, self.own = anchors - centre, shared - centre, own - centre
+        self.root = root
+        lengths, lengths_shared = (part.square().sum(1, keepdim=True) for part in (self.anchors, self.shared))
+        self.bound = self.CLOSE * float(torch.cat([lengths, lengths_shared]).max())
+        left = with_columns(self.anchors, torch.ones_like(lengths), lengths)
+        right = with_columns(2 * self.shared, -lengths_shared, -torch.ones_like(lengths_shared))
+        self.dots = Dots((left, right, left.new_empty(len(left), 0, left.shape[1])))
+        self.width = own.shape[1]
+        self.columns = self.width + len(shared)
+        self.close: Index = _no_entries(left)
+        self.inverse = left.new_empty(0)
+        self.for_anchors, self.for_shared, self.for_own = (
+            torch.zeros_like(part) for part in (self.anchors, self.shared, self.own)
+        )
+
+    def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
+        if self.width:
+            out[:, : self.width] = -(self.anchors[rows, None] - self.own[rows]).square().sum(-1)
+        self.close = _no_entries(out)
+        if len(self.shared):
+            wide = out[:, self.width :]
+            self.dots.fill(rows, wide, _no_entries(out), start)
+            hide_(out, ignored)
+            if wide.max() >= -self.bound:
+                row, column = (wide >= -self.bound).nonzero(as_tuple=True)
+                self.close = row, column
+                for part, apart in self._apart(rows, start):
+                    wide[row[part], column[part]] = -apart.square().sum(1)
+        else:
+            hide_(out, ignored)
+        if self.root:
+            torch.sqrt(out.neg_(), out=out)
+            if self.inverse.shape != out.shape:
+                self.inverse = torch.empty_like(out)
+            torch.reciprocal(out, out=self.inverse)
+            own = self.inverse[:, : self.width]
+            own.masked_fill_(own == torch.inf, 0)
+            at = self.close[0], self.close[1] + self.width
+            closest = self.inverse[at]
+            self.inverse[at] = closest.masked_fill_(closest == torch.inf, 0)
+            out.neg_()
+
+    def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
+        if self.root:
+            slopes.mul_(self.inverse)  # of -D^2, but for a factor of 1/2 that waits in `gradients`
+        if self.width:
+            apart = self.anchors[rows, None] - self.own[rows]
+            pulled = apart * _scaled(2 * slopes[:, : self.width], factor)[:, :, None]
+            self.for_anchors[rows] -= pulled.sum(1)
+            self.for_own[rows] += pulled
+        if len(self.shared):
+            wide = slopes[:, self.width :]
+            row, column = self.close
+            slope = 2 * wide[row, column]
+            slope = slope if factor is None else slope * factor[row]
+            wide[row, column] = 0
+            for part, apart in self._apart(rows, start):
+                pulled = apart * slope[part, None]
+                self.for_anchors.index_add_(0, row[part] + rows.start, pulled, alpha=-1)
+                both = column[part] >= skip
+                self.for_shared.index_add_(0, column[part][both] + start, pulled[both])
+            self.dots.pull(rows, wide, factor, start, skip)
+
+    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+        left, right, _ = self.dots.gradients()
+        width = self.anchors.shape[1]
+        anchors = self.for_anchors + left[:, :width] + 2 * self.anchors * left[:, width + 1 : width + 2]
+        shared = self.for_shared + 2 * (right[:, :width] - self.shared * right[:, width : width + 1])
+        scale = 0.5 if self.root else 1.0
+        return anchors * scale, shared * scale, self.for_own * scale
+
+    def _apart(self, rows: slice, start: int) -> Iterator[tuple[slice, Tensor]]:
+        """``x - c`` of the close entries, some at a time."""
+        row, column = self.close
+        for first in range(0, len(row), self.ENTRIES):
+            part = slice(first, first + self.ENTRIES)
+            yield part, self.anchors[row[part] + rows.start] - self.shared[column[part] + start]
+
+
+def with_columns(rows: Tensor, *columns: Tensor) -> Tensor:
+    """``(.., d)`` with columns ``(.., 1)`` set behind, and zeros up to a multiple of 4, which matrix products like."""
+    width = rows.shape[-1] + len(columns)
+    return torch.cat([rows, *columns, rows.new_zeros(*rows.shape[:-1], -width % 4)], dim=-1)
+
+
+def hide_(scores: Tensor, entries: Index) -> Tensor:
+    """-inf at the entries, in place."""
+    if len(entries[0]):
+        scores[entries] = -torch.inf
+    return scores
+
+
+def _scaled(rows: Tensor, factor: Tensor | None) -> Tensor:
+    return rows if factor is None else rows * factor[:, None]
+
+
+def _no_entries(like: Tensor) -> Index:
+    empty = torch.empty(0, dtype=torch.long, device=like.device)
+    return empty, empty

@@ -1,0 +1,117 @@
+"""What the softmax family shares: near scores against log-sums of exponentials of far ones, strip by strip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nearfar.contrasts import Contrast, Strip
+from nearfar.execution import Terms, hide_, log_sums
+from nearfar.objectives.base import RowLoss, reduced
+from nearfar.objectives.near import Near
+from nearfar.objectives.spaces import Space
+
+
+@dataclass(frozen=True)
+class Far:
+    """What the softmax family needs to know of the far candidates of some rows.
+
+    Attributes:
+        log_sums: ``(r,)`` for each of the objective's exponents e, log of the sum of exp(e * score) over the far
+            candidates; -inf where there is none.
+        count: ``(r,)``: far candidates of each row.
+    """
+
+    log_sums: tuple[Tensor, ...]
+    count: Tensor
+
+    @property
+    def log_sum(self) -> Tensor:
+        """That of exponent 1."""
+        return self.log_sums[0]
+
+
+class SoftmaxLoss(RowLoss):
+    """An equation over near scores and sums of exponentials of far ones, `head`; its gradient follows.
+
+    The near candidates are taken out of the sum, ``log(1 + exp(far - near))``, so that 1 - p is never formed by a
+    subtraction and the gradient stays right near convergence.
+    """
+
+    @property
+    def exponents(self) -> tuple[float, ...]:
+        """By what scores are multiplied for the sums that the equation wants."""
+        return (1.0,)
+
+    @property
+    def needs_count(self) -> bool:
+        """Whether the equation asks how many candidates are far."""
+        return False
+
+    def head(self, near: Near, far: Far) -> Terms:
+        """The rows' terms: the equation."""
+        raise NotImplementedError
+
+    def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
+        if self._by_log_sums(contrast):
+            return self._over_log_sums(contrast, self.space(contrast), strip_rows)
+        return self.over_strips(contrast, strip_rows)
+
+    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
+        row, column = strip.near
+        near = scores[row, column]
+        hide_(scores, strip.near)
+        count = scores.shape[1] - _per_row(row, scores) - _per_row(strip.ignored[0], scores)
+        if self.exponents == (1.0,):
+            log_sum = log_shares_(scores)
+            terms, for_near, (for_sum,) = self._slopes_of_head(near, row, (log_sum,), count)
+            # The strip keeps its shares of the sum; what they weigh is the row's factor.
+            largest = near.new_zeros(len(scores)).scatter_reduce_(0, row, for_near.abs(), "amax")
+            factor = torch.maximum(for_sum, 1e-20 * largest)
+            scores[row, column] = for_near / factor[row].masked_fill(factor[row] == 0, 1)
+            return terms, factor
+        parts = [exponent * scores for exponent in self.exponents]
+        sums = tuple(log_shares_(part) for part in parts)
+        terms, for_near, for_sums = self._slopes_of_head(near, row, sums, count)
+        scores.zero_()
+        for exponent, part, slope in zip(self.exponents, parts, for_sums, strict=True):
+            scores.addcmul_(part, exponent * slope[:, None])
+        scores[row, column] = for_near
+        return terms, None
+
+    def _slopes_of_head(
+        self, near: Tensor, row: Tensor, sums: tuple[Tensor, ...], count: Tensor
+    ) -> tuple[Terms, Tensor, tuple[Tensor, ...]]:
+        with torch.enable_grad():
+            leaf, *leaves = (part.detach().requires_grad_() for part in (near, *sums))
+            terms = self.head(Near(leaf, row, len(count)), Far(tuple(leaves), count))
+            slopes = torch.autograd.grad(terms.total.sum(), [leaf, *leaves], materialize_grads=True)
+        return Terms(terms.total.detach(), terms.weight.detach()), slopes[0], slopes[1:]
+
+    def _by_log_sums(self, contrast: Contrast) -> bool:
+        """Whether two passes over half the scores are cheaper, and their list of near entries is short."""
+        few = contrast.near_total <= contrast.anchors.numel()
+        return contrast.mirrored and few and self.exponents == (1.0,) and not self.needs_count
+
+    def _over_log_sums(self, contrast: Contrast, space: Space, strip_rows: int | None) -> Tensor:
+        with torch.autocast(contrast.anchors.device.type, enabled=False):
+            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, both=False)
+            near = Near(sums.near, sums.row, len(contrast))
+            return reduced(self.head(near, Far((sums.rows,), near.count)), contrast, self.reduction)
+
+
+def log_shares_(scores: Tensor) -> Tensor:
+    """log sum exp of each row, ``(r,)``, the scores overwritten by their shares of it, 0 in a row of nothing."""
+    top, place = scores.max(dim=1)
+    torch.softmax(scores, dim=1, out=scores)  # one fused pass
+    alone = top == -torch.inf
+    if alone.any():
+        scores[alone] = 0
+    mass = scores.gather(1, place[:, None])[:, 0]  # of the nearest, at least 1 / M, so that its log is safe
+    return top - mass.masked_fill(alone, 1).log()
+
+
+def _per_row(row: Tensor, scores: Tensor) -> Tensor:
+    return torch.bincount(row, minlength=len(scores))

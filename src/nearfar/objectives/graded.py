@@ -1,0 +1,145 @@
+"""Graded: nearness by a person's or a teacher's score instead of yes and no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+import torch
+from torch import Tensor
+
+from nearfar.contrasts import Contrast
+from nearfar.execution import Terms
+from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared, reduced
+from nearfar.objectives.spaces import unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoSENTLoss:
+    """CoSENT: whichever pair is scored higher should have the higher cosine.
+
+        loss = log(1 + sum over pairs i, j with score_i > score_j of exp((cos_j - cos_i) / t))
+
+    (Su 2022, "CoSENT", https://kexue.fm/archives/8847.) One number for the batch. The sum over pairs of pairs is worked
+    out in O(N log N) by cumulative sums along the sorted scores.
+
+    Args:
+        temperature: divides the cosines.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    temperature: float = 0.05
+
+    equation: ClassVar[str] = "log(1 + sum_{score_i > score_j} exp((cos_j - cos_i)/t))"
+    source: ClassVar[str] = "Su 2022"
+    contrasts: ClassVar[tuple[str, ...]] = ("graded",)
+    reduction: ClassVar[Reduction] = "mean"
+
+    def __post_init__(self) -> None:
+        check_positive(self, temperature=self.temperature)
+
+    def similarity(self, first: Tensor, second: Tensor) -> Tensor:
+        """Similarity ``(N, k)`` of ``(N, 1, d)`` and ``(N, k, d)``."""
+        return (unit(first) * unit(second)).sum(-1)
+
+    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
+        """The loss of a contrast; `strip_rows` changes nothing here."""
+        contrast = prepared(self, contrast)
+        anchors, own, scores = graded_parts(contrast)
+        similar = (self.similarity(anchors[:, None], own) / self.temperature).flatten()
+        log_weight = torch.zeros_like(similar)
+        if contrast.weights is not None:
+            log_weight = contrast.weights.to(similar).log()[:, None].expand_as(scores).flatten()
+        return _log_one_plus_inversions(similar, log_weight, scores.flatten())
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnglELoss(CoSENTLoss):
+    """AnglE: CoSENT by the angle between embeddings read as complex vectors, where cosines saturate.
+
+    The similarity of x and y, halves read as real and imaginary parts, is the absolute value of the sum of the real and
+    imaginary parts of x / y, each divided by the ratio of the norms (Li & Li 2023, "AnglE-optimized Text Embeddings",
+    eq. 5 to 7, as in the authors' code and in sentence-transformers).
+
+    Args:
+        temperature: divides the similarities.
+
+    Raises:
+        ValueError: an argument is out of range, or the embeddings' width is odd.
+    """
+
+    equation: ClassVar[str] = "CoSENT with |sum of re and im of x / y| for the cosine"
+    source: ClassVar[str] = "Li & Li 2023"
+
+    def similarity(self, first: Tensor, second: Tensor) -> Tensor:
+        if first.shape[-1] % 2:
+            raise ValueError(
+                f"AnglELoss: found width {first.shape[-1]}, wanted an even one, for real and imaginary parts"
+            )
+        a, b = first.chunk(2, dim=-1)
+        c, d = second.chunk(2, dim=-1)
+        norms = torch.linalg.vector_norm(first, dim=-1) * torch.linalg.vector_norm(second, dim=-1)
+        total = (a * c + b * d + b * c - a * d).sum(-1)
+        zero = norms == 0
+        ratio: Tensor = (total / norms.masked_fill(zero, 1)).abs()
+        return ratio.masked_fill(zero, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginMSELoss:
+    """Margin-MSE: differences of scores as a teacher has them.
+
+        loss_i = mean over b of ((s_i1 - s_ib) - (t_i1 - t_ib))^2,  b = 2 .. k, dot products
+
+    over candidates of which the first is the positive (Hofstatter et al. 2020, "Improving Efficient Neural Ranking
+    Models with Cross-Architecture Knowledge Distillation", eq. 9).
+
+    Args:
+        reduction: "mean" over the differences, "sum", or "none": each anchor's sum.
+
+    Raises:
+        ValueError: an argument is out of range, or there is but one candidate a row.
+    """
+
+    reduction: Reduction = "mean"
+
+    equation: ClassVar[str] = "((s_1 - s_b) - (t_1 - t_b))^2"
+    source: ClassVar[str] = "Hofstatter et al. 2020"
+    contrasts: ClassVar[tuple[str, ...]] = ("graded",)
+
+    def __post_init__(self) -> None:
+        check_choice(self, reduction=(self.reduction, get_args(Reduction)))
+
+    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
+        """The loss of a contrast; `strip_rows` changes nothing here."""
+        contrast = prepared(self, contrast)
+        anchors, own, scores = graded_parts(contrast)
+        if own.shape[1] < 2:
+            raise ValueError("MarginMSELoss: second: found one candidate a row, wanted (N, k, d) with k from 2 up")
+        dots = torch.einsum("nd,nkd->nk", anchors, own)
+        gap = (dots[:, :1] - dots[:, 1:]) - (scores[:, :1] - scores[:, 1:])
+        total = gap.square().sum(1)
+        return reduced(Terms(total, torch.full_like(total, gap.shape[1])), contrast, self.reduction)
+
+
+def graded_parts(contrast: Contrast) -> tuple[Tensor, Tensor, Tensor]:
+    """Anchors, own candidates and their scores, in float32 at least."""
+    assert contrast.own is not None
+    assert contrast.scores is not None
+    wide = torch.promote_types(contrast.anchors.dtype, torch.float32)
+    return contrast.anchors.to(wide), contrast.own.to(wide), contrast.scores.to(wide)
+
+
+def _log_one_plus_inversions(similar: Tensor, log_weight: Tensor, scores: Tensor) -> Tensor:
+    """log(1 + sum of w_i w_j exp(s_j - s_i) over the pairs with score_i > score_j)."""
+    order = scores.argsort()
+    similar, log_weight, scores = similar[order], log_weight[order], scores[order]
+    below = torch.searchsorted(scores, scores)  # how many are scored lower
+    some = below > 0
+    if not some.any():
+        return similar.sum() * 0
+    lower = torch.logcumsumexp(similar + log_weight, 0)[below[some] - 1]
+    gaps = lower - similar[some] + log_weight[some]
+    return torch.logaddexp(gaps.new_zeros(()), torch.logsumexp(gaps, 0))

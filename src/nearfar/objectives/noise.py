@@ -1,0 +1,140 @@
+"""Noise: tell the near candidate from samples of noise, each by a decision of its own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus as torch_softplus
+
+from nearfar.contrasts import Contrast
+from nearfar.execution import Terms
+from nearfar.objectives.base import Reduction, check_choice, check_positive
+from nearfar.objectives.near import Near, softplus
+from nearfar.objectives.pairwise import PairwiseLoss
+from nearfar.objectives.spaces import Space, cosine, dot, shifted
+
+
+class LogisticLoss(PairwiseLoss):
+    """-log sigma(s) for near scores, -log sigma(-s) for far ones."""
+
+    def pull(self, scores: Tensor) -> Tensor:
+        return softplus(-scores)
+
+    def push_(self, scores: Tensor) -> Tensor:
+        # Linear from 40 on, where exp(-40) is below what float64 can tell.
+        total = torch_softplus(scores, threshold=40).sum(1)
+        scores.sigmoid_()
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class NEGLoss(LogisticLoss):
+    """Negative sampling: the skip-gram objective of word2vec.
+
+        loss_i = -log sigma(s_ip) - sum_{j in F(i)} log sigma(-s_ij),  dot products
+
+    (Mikolov et al. 2013, "Distributed Representations of Words and Phrases and their Compositionality", eq. 4.) With
+    several near candidates their terms are averaged. It is `NCELoss` where k p_n is 1, and no estimator of a
+    probability (Dyer 2014).
+
+    Args:
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    reduction: Reduction = "mean"
+
+    equation: ClassVar[str] = "-log sigma(s_ip) - sum_far log sigma(-s_ij)"
+    source: ClassVar[str] = "Mikolov et al. 2013"
+
+    def __post_init__(self) -> None:
+        check_choice(self, reduction=(self.reduction, get_args(Reduction)))
+
+    def space(self, contrast: Contrast) -> Space:
+        return dot(contrast)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NCELoss(LogisticLoss):
+    """Noise-contrastive estimation: tell data from k noise samples whose distribution is known.
+
+        loss_i = -log sigma(s_ip - log(k p_n(p))) - sum_{noise j} log sigma(-(s_ij - log(k p_n(j)))),  dot products
+
+    (Gutmann & Hyvarinen 2010, eq. 3; with k samples a datum: Mnih & Teh 2012, eq. 8.) The score then tends to the
+    log-probability of the data, with the normaliser 1. Made for `nearfar.sampled` with the log-probabilities given;
+    k is the number of noise samples that an anchor sees.
+
+    Args:
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an argument is out of range, or the contrast holds no log-probabilities of the noise.
+    """
+
+    reduction: Reduction = "mean"
+
+    equation: ClassVar[str] = "-log sigma(s_ip - log k p_n(p)) - sum_noise log sigma(-(s_ij - log k p_n(j)))"
+    source: ClassVar[str] = "Gutmann & Hyvarinen 2010"
+    contrasts: ClassVar[tuple[str, ...]] = ("sampled",)
+
+    def __post_init__(self) -> None:
+        check_choice(self, reduction=(self.reduction, get_args(Reduction)))
+
+    def space(self, contrast: Contrast) -> Space:
+        if contrast.log_noise is None:
+            raise ValueError(
+                "log_noise: found None, wanted the log-probabilities of positives and noise (without them: NEGLoss)"
+            )
+        log_draws = math.log(contrast.columns - 1)  # of all but the positive
+        of_own, of_shared = (-(log + log_draws) for log in contrast.log_noise)
+        return shifted(dot(contrast), 1.0, of_shared, of_own)
+
+
+class SigmoidLoss(nn.Module, LogisticLoss):
+    """Sigmoid (SigLIP): every pair is near or far by a decision of its own, with a learnt scale and bias.
+
+        loss_i = sum_j -log sigma(z_ij (scale cos_ij + bias)),  z = 1 where near, -1 where far; the mean over anchors
+
+    (Zhai et al. 2023, "Sigmoid Loss for Language Image Pre-Training", eq. 1.) A module: its parameters `log_scale` and
+    `bias` belong in the optimiser. The bias starts low since far pairs outnumber near ones.
+
+    Args:
+        scale: first factor of the cosine.
+        bias: first bias.
+        learnable: whether both get gradients.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    equation: ClassVar[str] = "sum_j -log sigma(+-(scale cos_ij + bias)), + where near"
+    source: ClassVar[str] = "Zhai et al. 2023"
+
+    def __init__(
+        self, *, scale: float = 10.0, bias: float = -10.0, learnable: bool = True, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__()
+        check_positive(self, scale=scale)
+        check_choice(self, reduction=(reduction, get_args(Reduction)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learnable)
+        self.bias = nn.Parameter(torch.tensor(float(bias)), requires_grad=learnable)
+        self.reduction: Reduction = reduction
+
+    def forward(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
+        """The loss of a contrast, see `RowLoss.__call__`."""
+        return LogisticLoss.__call__(self, contrast, strip_rows=strip_rows)
+
+    def space(self, contrast: Contrast) -> Space:
+        device = contrast.anchors.device
+        scaled = cosine(contrast, self.log_scale.to(device).exp())
+        return shifted(scaled, self.bias.to(device), 1.0, 1.0)
+
+    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
+        return Terms(near.sum(pulled) + pushed, ((near.count + far) > 0).to(pushed.dtype))

@@ -1,0 +1,49 @@
+"""Equations in which each near and each far candidate has a term of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nearfar.contrasts import Strip
+from nearfar.execution import Terms, blocks, hide_
+from nearfar.objectives.base import RowLoss
+from nearfar.objectives.near import Near
+
+
+class PairwiseLoss(RowLoss):
+    """A term for each near score (`pull`) and each far one (`push_`), and how a row's are put together (`terms`)."""
+
+    def pull(self, scores: Tensor) -> Tensor:
+        """Terms ``(P,)`` of near scores, under autograd."""
+        raise NotImplementedError
+
+    def push_(self, scores: Tensor) -> Tensor:
+        """Sums ``(r,)`` of the far terms of each row, the scores overwritten by the slopes of the terms.
+
+        An entry of -inf is not far: it has neither a term nor a slope.
+        """
+        raise NotImplementedError
+
+    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
+        """The rows' terms from the near terms ``(P,)``, the sums of the far ones and how many are far, ``(r,)``.
+
+        Both enter linearly.
+        """
+        return Terms((near.mean(pulled) + pushed) * near.any, near.any)
+
+    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
+        row, column = strip.near
+        near = scores[row, column]
+        hide_(scores, strip.near)
+        count = len(scores)
+        far = scores.shape[1] - torch.bincount(row, minlength=count) - torch.bincount(strip.ignored[0], minlength=count)
+        pushed = torch.cat([self.push_(block) for block in blocks(scores)])
+        with torch.enable_grad():
+            leaf, factor = near.detach().requires_grad_(), pushed.detach().requires_grad_()
+            terms = self.terms(Near(leaf, row, count), self.pull(leaf), factor, far)
+            for_near, for_far = torch.autograd.grad(terms.total.sum(), [leaf, factor], materialize_grads=True)
+        if bool((for_far != 1).any()):  # what a far term counts in its row
+            scores.mul_(for_far[:, None])
+        scores[row, column] = for_near
+        return Terms(terms.total.detach(), terms.weight.detach()), None

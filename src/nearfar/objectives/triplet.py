@@ -1,0 +1,165 @@
+"""Triplets: near candidates nearer than far ones by a margin, all triplets or the hard ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from nearfar.contrasts import Contrast, Strip
+from nearfar.execution import Terms, blocks, hide_
+from nearfar.objectives.base import Reduction, RowLoss, check_choice, check_from_zero
+from nearfar.objectives.near import Near
+from nearfar.objectives.spaces import Space, distance, squared_distance
+
+Distance = Literal["squared", "euclidean"]
+Mining = Literal["all", "hard", "semihard"]
+Average = Literal["all", "active"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TripletLoss(RowLoss):
+    """Triplet: a near candidate should be nearer than a far one by a margin.
+
+        max(0, D_ap^2 - D_an^2 + m)
+
+    (Schroff, Kalenichenko & Philbin 2015, "FaceNet", eq. 2; mining "hard" and the mean over active triplets: Hermans,
+    Beyer & Leibe 2017.) All triplets of the batch are worked out without listing them: near scores of a row are sorted,
+    and each far score finds by bisection how many of them it violates, O(N^2 log N) instead of O(N^3).
+
+    Args:
+        margin: m, in units of the distance.
+        distance: "squared", or "euclidean" for D in place of D^2.
+        mining: "all" triplets of an anchor with its near and far candidates; "hard": its furthest near and nearest far
+            one; "semihard": for each near one the nearest far that is further than it, else the furthest far.
+        average: over "all" of these, or over the "active" ones above 0.
+        reduction: "mean", "sum" or "none": each anchor's sum.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    margin: float = 0.2
+    distance: Distance = "squared"
+    mining: Mining = "all"
+    average: Average = "all"
+    reduction: Reduction = "mean"
+
+    equation: ClassVar[str] = "max(0, D_ap^2 - D_an^2 + m)"
+    source: ClassVar[str] = "Schroff et al. 2015"
+
+    def __post_init__(self) -> None:
+        check_from_zero(self, margin=self.margin)
+        check_choice(
+            self,
+            distance=(self.distance, get_args(Distance)),
+            mining=(self.mining, get_args(Mining)),
+            average=(self.average, get_args(Average)),
+            reduction=(self.reduction, get_args(Reduction)),
+        )
+
+    def space(self, contrast: Contrast) -> Space:
+        return (squared_distance if self.distance == "squared" else distance)(contrast)
+
+    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
+        near = Near(scores[strip.near], strip.near[0], len(scores))
+        hide_(scores, strip.near)
+        count = scores.shape[1] - near.count - torch.bincount(strip.ignored[0], minlength=len(scores))
+        found = _MINERS[self.mining](scores, near, count, self.margin)
+        scores[strip.near] = found.near_slopes
+        weight = found.triplets if self.average == "all" else found.active
+        return Terms(found.total, weight.to(scores.dtype)), None
+
+
+@dataclass(frozen=True)
+class Mined:
+    """The triplets of some rows, whose far scores are now their own slopes.
+
+    Attributes:
+        total: ``(r,)`` sums over a row's triplets.
+        triplets: ``(r,)`` how many there are.
+        active: ``(r,)`` how many are above 0.
+        near_slopes: ``(P,)`` slopes of the near scores.
+    """
+
+    total: Tensor
+    triplets: Tensor
+    active: Tensor
+    near_slopes: Tensor
+
+
+def _all(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
+    """A far score s violates a near one p where s > p - margin, by s - (p - margin)."""
+    bounds, place = _padded(near.scores - margin, near)
+    sums = torch.cat([bounds.new_zeros(len(bounds), 1), bounds.nan_to_num(posinf=0.0).cumsum(1)], dim=1)
+    totals, hits = [], []
+    parts = blocks(scores)
+    for part, bound, below in zip(parts, bounds.split(len(parts[0])), sums.split(len(parts[0])), strict=True):
+        violated = torch.searchsorted(bound, part)  # near ones below each far score
+        slopes = violated.to(part.dtype)
+        total = torch.linalg.vecdot(part.masked_fill(part == -torch.inf, 0), slopes) - below.gather(1, violated).sum(1)
+        histogram = torch.zeros_like(below).scatter_add_(1, violated, torch.ones_like(part))
+        # How many far scores lie above each bound.
+        hits.append(histogram.flip(1).cumsum(1).flip(1)[:, 1:])
+        totals.append(total)
+        part.copy_(slopes)
+    above = torch.cat(hits)[near.row, place]
+    return Mined(torch.cat(totals), near.count * count, near.sum(above), -above)
+
+
+def _hard(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
+    far, column = scores.max(1)
+    furthest = -near.max(-near.scores)
+    both = (near.count > 0) & (count > 0)
+    gap = torch.where(both, margin - furthest + far, 0).clamp(min=0)
+    active = (gap > 0).to(scores.dtype)
+    scores.zero_().scatter_(1, column[:, None], active[:, None])
+    entry = _first_of(near, near.scores == furthest[near.row])
+    slopes = torch.zeros_like(near.scores)
+    slopes[entry] = -active[near.row[entry]]
+    return Mined(gap, both, active, slopes)
+
+
+def _semihard(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
+    ordered, columns = scores.sort(1)
+    hidden = (scores.shape[1] - count)[near.row]  # -inf come first
+    padded, place = _padded(near.scores, near)
+    further = torch.searchsorted(ordered, padded.contiguous())[near.row, place]
+    # The nearest of the far that are further than the near one; where there is none, the furthest of all.
+    pick = torch.maximum(further - 1, hidden).clamp(max=scores.shape[1] - 1)
+    some = count[near.row] > 0
+    gap = torch.where(some, margin - near.scores + ordered[near.row, pick], 0).clamp(min=0)
+    active = (gap > 0).to(scores.dtype)
+    scores.zero_().index_put_((near.row, columns[near.row, pick]), active, accumulate=True)
+    return Mined(near.sum(gap), near.count * (count > 0), near.sum(active), -active)
+
+
+_MINERS: dict[str, Callable[[Tensor, Near, Tensor, float], Mined]] = {
+    "all": _all,
+    "hard": _hard,
+    "semihard": _semihard,
+}
+
+
+def _padded(values: Tensor, near: Near) -> tuple[Tensor, Tensor]:
+    """Each row's values in rising order ``(r, most)``, +inf behind them, and the place of each value in its row."""
+    order = values.argsort(stable=True)
+    order = order[near.row[order].argsort(stable=True)]  # by row, then by value
+    row = near.row[order]
+    first = near.count.cumsum(0) - near.count
+    rank = torch.arange(len(row), device=row.device) - first[row]
+    most = max(1, int(near.count.max()))
+    table = values.new_full((near.rows, most), torch.inf)
+    table[row, rank] = values[order]
+    return table, torch.empty_like(rank).scatter_(0, order, rank)
+
+
+def _first_of(near: Near, chosen: Tensor) -> Tensor:
+    """The number of one chosen entry of each row that has some."""
+    entries = chosen.nonzero()[:, 0]
+    first = torch.full((near.rows,), len(chosen), device=entries.device)
+    first.scatter_reduce_(0, near.row[entries], entries, "amin")
+    return first[first < len(chosen)]
