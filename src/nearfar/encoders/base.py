@@ -38,8 +38,11 @@ class Encoder(Protocol):
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         """Token ids of all texts, kept on disk."""
 
-    def embed(self, tokens: Tokens) -> torch.Tensor:
-        """``(n, d)`` with a graph back to the parameters."""
+    def embed(self, tokens: Tokens, *, any_length: bool = False) -> torch.Tensor:
+        """``(n, d)`` with a graph back to the parameters.
+
+        Where `any_length` is true only the directions are asked for, and lengths may be left as they fall.
+        """
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         """The optimiser that suits the parameters, each group's rate in proportion to `learning_rate`."""

@@ -136,12 +136,17 @@ class StaticEncoder:
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
 
-    def embed(self, tokens: Tokens) -> Tensor:
+    def embed(self, tokens: Tokens, *, any_length: bool = False) -> Tensor:
+        from sentence_transformers.sentence_transformer.modules import Normalize
+
         if self.model.training and self.token_dropout:
             # torch's generator, so that one seed and one replay serve every encoder.
             tokens = tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
         features: dict[str, Any] = {"sentence_embedding": mean_rows(self.vectors, self.log_weights, tokens)}
-        for module in list(self.model)[1:]:
+        modules = list(self.model)[1:]
+        if any_length and modules and isinstance(modules[-1], Normalize):
+            modules.pop()  # two more passes over the batch, forward and back, for what nobody asks
+        for module in modules:
             features = module(features)
         embedding: Tensor = features["sentence_embedding"]
         return embedding

@@ -44,13 +44,14 @@ class Source:
         """The contrast of these rows, embedded with a graph."""
         roles = [role for role in self.table.text_roles for _ in range(2 if self.table.kind == "texts" else 1)]
         tokens = Tokens.concatenate([self.tokens[role].take(rows) for role in roles])
-        parts = torch.split(encoder.embed(tokens), len(rows))
+        embedded = encoder.embed(tokens, any_length=by_direction(objective))
+        parts = torch.split(embedded, len(rows))
         if self.table.kind == "labelled":
             return labelled(parts[0], torch.from_numpy(self.ids["label"][rows]))
         groups = torch.from_numpy(duplicate_groups([self.ids[role][rows] for role in dict.fromkeys(roles[:2])]))
         if objective.contrasts == ("views",):
             return views(parts[0], parts[1], groups=groups)
-        negatives = torch.cat(parts[2:]) if len(parts) > 2 else None  # all anchors see all of them
+        negatives = embedded[2 * len(rows) :] if len(parts) > 2 else None  # all anchors see all of them
         return pairs(parts[0], parts[1], negatives, groups=groups)
 
 
@@ -64,6 +65,11 @@ def prepare(table: Table, encoder: Encoder, objective: Objective) -> Source:
     tokens = {role: encoder.tokenise(column(table, role)) for role in table.text_roles}
     numbered = (*table.text_roles, "label") if table.kind == "labelled" else table.text_roles
     return Source(table, tokens, {role: number_texts(table, role) for role in numbered})
+
+
+def by_direction(objective: Objective) -> bool:
+    """Whether it is known that the objective does not look at the lengths of embeddings."""
+    return getattr(objective, "similarity", None) == "cosine"
 
 
 def check_usable(table: Table, objective: Objective) -> None:
@@ -100,6 +106,25 @@ def duplicate_groups(columns: Sequence[Ids]) -> Ids:
 
     Two rows with one anchor, or with one positive, must not push each other's texts away.
     """
+    first = np.arange(len(columns[0]))
+    doubled = np.flatnonzero(np.logical_or.reduce([_occurs_again(values) for values in columns]))
+    if len(doubled):  # most batches hold few: only those make a graph
+        first[doubled] = doubled[_first_connected([values[doubled] for values in columns])]
+    numbers: Ids = np.cumsum(first == np.arange(len(first))) - 1  # counted in the order of first rows
+    return numbers[first]
+
+
+def _occurs_again(values: Ids) -> NDArray[np.bool_]:
+    """``(n,)``: another row has the same value."""
+    order = np.argsort(values)
+    equal = np.concatenate([[False], np.diff(values[order]) == 0, [False]])
+    found = np.empty(len(values), bool)
+    found[order] = equal[1:] | equal[:-1]
+    return found
+
+
+def _first_connected(columns: Sequence[Ids]) -> Ids:
+    """``(n,)``: for each row the first one that it shares a value with in any of the columns, also through others."""
     rows = np.arange(len(columns[0]))
     numbers, offset = [], len(rows)
     for values in columns:
@@ -109,7 +134,8 @@ def duplicate_groups(columns: Sequence[Ids]) -> Ids:
     joined = np.concatenate(numbers)
     graph = coo_array((np.ones(len(joined), bool), (np.tile(rows, len(columns)), joined)), shape=(offset, offset))
     _, group = connected_components(graph, directed=False)
-    found: Ids = group[: len(rows)].astype(np.int64)
+    _, first, inverse = np.unique(group[: len(rows)], return_index=True, return_inverse=True)
+    found: Ids = first[inverse]
     return found
 
 

@@ -1,0 +1,75 @@
+"""Batches as contrasts: which rows must not push each other, and what the objective needs of the embeddings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nearfar as nf
+from nearfar.encoders import build_static, open_encoder
+from nearfar.training.sources import by_direction, duplicate_groups, prepare
+
+WORDS = "a cat sat on the mat while two dogs ran after some old red car near that house".split()
+
+
+def joined(columns: list[np.ndarray]) -> list[int]:
+    """Groups by merging, one pair of rows after another, numbered in the order of their first rows."""
+    group = list(range(len(columns[0])))
+    for values in columns:
+        for i in range(len(values)):
+            for j in range(i):
+                if values[i] == values[j]:
+                    group = [group[j] if g == group[i] else g for g in group]
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(g, len(numbers)) for g in group]
+
+
+@given(st.data(), st.integers(1, 12), st.integers(1, 3), st.sampled_from([1, 3, 8, 100]))
+def test_rows_that_share_a_text_are_one_group(data: st.DataObject, rows: int, count: int, texts: int) -> None:
+    column = st.lists(st.integers(-texts, texts), min_size=rows, max_size=rows)
+    columns = [np.array(data.draw(column), np.int64) for _ in range(count)]
+    assert duplicate_groups(columns).tolist() == joined(columns)
+
+
+def test_rows_join_through_others() -> None:
+    """0 and 1 share an anchor, 1 and 3 a positive: 0 and 3 are one group."""
+    assert duplicate_groups([np.array([5, 5, 6, 7]), np.array([1, 2, 3, 2])]).tolist() == [0, 0, 1, 0]
+
+
+def table() -> nf.Table:
+    generator = np.random.default_rng(0)
+    return nf.Table.from_columns(
+        {role: [" ".join(generator.choice(WORDS, 4)) for _ in range(20)] for role in ("anchor", "positive", "negative")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("objective", "length"),
+    [(nf.InfoNCELoss(), False), (nf.InfoNCELoss(similarity="dot"), True)],
+    ids=["cosine", "dot"],
+)
+def test_embeddings_are_normalised_for_an_objective_that_looks_at_lengths(
+    objective: nf.InfoNCELoss, length: bool
+) -> None:
+    encoder = open_encoder(build_static(lambda: [WORDS], width=8))
+    contrast = prepare(table(), encoder, objective).contrast(np.arange(6), encoder, objective)
+    ones = torch.ones(6)
+    assert torch.allclose(contrast.anchors.norm(dim=1), ones) == length
+    assert by_direction(objective) != length
+
+
+def test_a_cosine_learns_the_same_with_and_without_lengths() -> None:
+    encoder = open_encoder(build_static(lambda: [WORDS], width=8))
+    encoder.optimiser(0.1)  # says that the vectors are learnt
+    tokens = encoder.tokenise([["a cat sat", "two dogs ran", "the old red car", "that house", "cat", "some mat"]])
+    gradients = []
+    for any_length in (False, True):
+        embedded = encoder.embed(tokens, any_length=any_length)
+        loss = nf.InfoNCELoss()(nf.pairs(embedded[:3], embedded[3:]))
+        (gradient,) = torch.autograd.grad(loss, [encoder.vectors])  # type: ignore[attr-defined]
+        gradients.append(gradient.to_dense())
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+    assert gradients[0].any()
