@@ -118,6 +118,16 @@ class Table:
         return digest.hexdigest()
 
 
+def columns_of(source: str | Path, *, split: str | None = None) -> list[str]:
+    """The columns at the beginning of each file of a source, whether they play roles or not.
+
+    Raises:
+        InputError: as `read_table`.
+    """
+    firsts = (next(part.blocks(), None) for part in find_parts(source, split))
+    return list(dict.fromkeys(chain.from_iterable(first.cells for first in firsts if first)))
+
+
 def read_table(
     source: str | Path | Sequence[str | Path],
     *,
