@@ -128,7 +128,6 @@ BAD = {
     "config of the wrong type": (["good.tsv", "--config", "true.toml"], ["true.toml: steps", "True", "integer"]),
     "config without end": (["good.tsv", "--config", "inf.toml"], ["inf.toml: temperature", "inf", "finite"]),
     "config beside a bad option": (["good.tsv", "--config", "ok.toml", "--seed", -1], ["settings: seed: found -1"]),
-    "unigram pieces": (["good.tsv", "--tokenizer", "unigram", "--vocabulary", "x"], ["--vocabulary"]),
     "name too long": (["good.tsv", "-o", "x" * 300], ["name too long"]),
     "config key": (["good.tsv", "--config", "key.toml"], ["temprature", "temperature"]),
     "ntxent with negatives": (["triple.tsv", "--objective", "ntxent"], ["triple.tsv", "negatives"]),
