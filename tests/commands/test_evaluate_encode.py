@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,11 @@ def test_encode_takes_one_role(run: Run, model: Path, tables: dict[str, Path], t
         (["encode", "MODEL", "texts.txt", "-o", "v.bin"], ".npy"),
         (["encode", "MODEL", "texts.txt", "-o", "no/v.npy"], "no"),
         (["encode", "MODEL", "pairs.tsv", "-o", "v.npy", "--role", "negative"], "negative"),
+        (["encode", "MODEL", "texts.txt", "-o", "x" * 300 + ".npy"], "name too long"),
+        (["evaluate", "MODEL", "labels.csv", "--seed", 2**32], "--seed"),
+        (["evaluate", "MODEL", "sts.jsonl", "--json", "sts.jsonl"], "sts.jsonl: found a file that is read as well"),
+        (["evaluate", "MODEL", ".", "--json", "sts.jsonl"], "sts.jsonl: found a file that is read as well"),
+        (["evaluate", "./[/x]", "sts.jsonl"], "./[/x]: found no folder"),
         (["dance"], "dance"),
     ],
 )
@@ -79,6 +86,34 @@ def test_bad_input_is_one_line_and_status_two(
     assert len(result.err.strip().splitlines()) == 1, result.err
     assert wanted in result.err
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which only Linux has")
+def test_figures_are_written_whole_or_not_at_all(
+    run: Run, model: Path, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "figures.json"
+    path.write_text("old", "utf-8")
+    result = run("evaluate", model, tables["sts.jsonl"], "--json", "/dev/full")
+    assert (result.status, "/dev/full: could not be written (No space left" in result.err) == (2, True)
+    monkeypatch.setattr(os, "replace", full)
+    result = run("evaluate", model, tables["sts.jsonl"], "--json", path)
+    assert (result.status, f"{path}: could not be written (No space left" in result.err) == (2, True)
+    assert [(p.name, p.read_text("utf-8")) for p in tmp_path.iterdir()] == [("figures.json", "old")]
+
+
+def test_a_model_that_was_spoilt_writes_no_vectors(
+    run: Run, model: Path, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    spoilt = open_model(model)
+    spoilt[0].embedding.weight.data.fill_(float("nan"))
+    spoilt.save(str(tmp_path / "spoilt"))
+    result = run("encode", tmp_path / "spoilt", tables["texts.txt"], "-o", tmp_path / "v.npy")
+    assert (result.status, "NaN or infinity" in result.err) == (2, True)
+    assert [p.name for p in tmp_path.iterdir()] == ["spoilt"]
 
 
 def test_objectives_lists_the_registry(run: Run) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sentence_transformers
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from tests.commands.conftest import FAST, Run
@@ -115,7 +117,18 @@ BAD = {
     "column": (["good.tsv", "--column", "anchor"], ["--column", "anchor"]),
     "role": (["good.tsv", "--column", "ancor=a"], ["ancor", "anchor"]),
     "where": (["good.tsv", "--where", "anchor=nobody"], ["anchor", "nobody"]),
+    "column of no table": (["good.tsv", "--column", "anchor=ancor"], ["--column anchor", "'ancor'", "good.tsv"]),
+    "filter of no table": (["good.tsv", "--where", "lable=x"], ["--where", "'lable'", "'anchor', 'positive'"]),
+    "broken evaluation": (
+        ["good.tsv", "--eval", "high.tsv", "--column", "anchor=sentence1", "--column", "positive=sentence2"],
+        ["high.tsv", "row 2 (line 3)", "'score'", "'high'"],
+    ),
     "config": (["good.tsv", "--config", "bad.toml"], ["bad.toml", "toml"]),
+    "config of no settings": (["good.tsv", "--config", "five.json"], ["five.json", "int", "a table of settings"]),
+    "config of the wrong type": (["good.tsv", "--config", "true.toml"], ["true.toml: steps", "True", "integer"]),
+    "config without end": (["good.tsv", "--config", "inf.toml"], ["inf.toml: temperature", "inf", "finite"]),
+    "config beside a bad option": (["good.tsv", "--config", "ok.toml", "--seed", -1], ["settings: seed: found -1"]),
+    "name too long": (["good.tsv", "-o", "x" * 300], ["name too long"]),
     "config key": (["good.tsv", "--config", "key.toml"], ["temprature", "temperature"]),
     "ntxent with negatives": (["triple.tsv", "--objective", "ntxent"], ["triple.tsv", "negatives"]),
 }
@@ -137,6 +150,11 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "triple.tsv": "anchor\tpositive\tnegative\na\tb\tc\nd\te\tf\n",
         "bad.toml": "epochs = = 2\n",
         "key.toml": "temprature = 0.1\n",
+        "high.tsv": "sentence1\tsentence2\tscore\na\tb\t1\nc\td\thigh\n",
+        "five.json": '{"settings": 5}',
+        "true.toml": "steps = true\n",
+        "inf.toml": "temperature = inf\n",
+        "ok.toml": "steps = 3\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
@@ -151,7 +169,7 @@ def test_bad_input_is_one_line_and_status_two(
     words, wanted = BAD[case]
     monkeypatch.chdir(bad)
     before = sorted(bad.iterdir())
-    result = run("train", *words, "-o", tmp_path / "out", "--steps", 1)
+    result = run("train", "-o", tmp_path / "out", "--steps", 1, *words)
     assert result.status == 2, result.err
     assert len(result.err.strip().splitlines()) == 1, result.err
     for word in wanted:
@@ -174,6 +192,53 @@ def test_full_folder_is_refused_and_untouched(run: Run, tables: dict[str, Path],
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+def test_data_is_never_overwritten(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "data/pairs.tsv"
+    path.parent.mkdir()
+    path.write_bytes(tables["pairs.tsv"].read_bytes())
+    for words in (["train", path], ["train", path.parent], ["train", tables["pairs.tsv"], "--eval", path]):
+        result = run(*words, "-o", path.parent, *FAST, "--overwrite")
+        assert result.status == 2
+        assert "found the folder of the data" in result.err
+    assert [p.name for p in path.parent.iterdir()] == ["pairs.tsv"]
+
+
+def test_a_link_is_followed(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    for words in ((), ("--overwrite",)):
+        result = run("train", tables["pairs.tsv"], "-o", tmp_path / "out", *FAST, *words)
+        assert result.status == 0, result.err
+        assert (tmp_path / "real/modules.json").exists()
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "real"]
+
+
+def test_the_working_folder_is_refused_at_once(
+    run: Run, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("train", tables["pairs.tsv"], "-o", ".", *FAST)
+    assert (result.status, result.out) == (2, "")
+    assert ".: found a folder that cannot be replaced" in result.err
+
+
+def test_folders_made_for_a_failed_run_are_removed(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    result = run("train", tables["pairs.tsv"], "-o", tmp_path / "new/deep/out", "--encoder", "./nowhere")
+    assert result.status == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_tables_of_eval_are_read_like_the_data(run: Run, tmp_path: Path) -> None:
+    rows = [(f"the cat {n}", f"a cat {n}", "ad"[n % 2]) for n in range(60)]
+    text = "premise\thypothesis\tlabel\n" + "".join("\t".join(row) + "\n" for row in rows)
+    for name in ("data.tsv", "dev.tsv"):
+        (tmp_path / name).write_text(text, "utf-8")
+    words = ("--column", "anchor=premise", "--column", "positive=hypothesis", "--where", "label=a")
+    result = run("train", tmp_path / "data.tsv", "--eval", tmp_path / "dev.tsv", "-o", tmp_path / "m", *words, *FAST)
+    assert result.status == 0, result.err
+    record = json.loads((tmp_path / "m/nearfar.json").read_text("utf-8"))
+    assert [table["rows"] for table in (*record["data"], *record["evaluate_on"])] == [30, 30]
+
+
 def test_a_place_that_cannot_be_written_is_known_at_once(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", "utf-8")
     result = run("train", tables["pairs.tsv"], "-o", tmp_path / "file/out", *FAST)
@@ -192,11 +257,19 @@ def test_a_full_disk_leaves_nothing(
         with open("/dev/full", "w") as file:
             file.write("x")
 
-    monkeypatch.setattr(output, "write_page", full)
-    result = run("train", tables["pairs.tsv"], "-o", tmp_path / "out", *FAST)
-    assert result.status == 2
-    assert "No space left" in result.err
-    assert list(tmp_path.iterdir()) == []
+    def full_for_tensors(*args: object) -> None:
+        raise SafetensorError("No space left on device (os error 28)")
+
+    for place, name, fault in (
+        (output, "write_page", full),
+        (sentence_transformers.SentenceTransformer, "save", full_for_tensors),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, fault)
+            result = run("train", tables["pairs.tsv"], "-o", tmp_path / "out", *FAST)
+        assert result.status == 2
+        assert "No space left" in result.err
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_debug_shows_the_traceback(tables: dict[str, Path]) -> None:

@@ -38,7 +38,7 @@ FAULTS: dict[str, tuple[str, str | bytes, list[str]]] = {
     "half a character": ("t.jsonl", '{"text": "\\ud83d"}\n', ["line 1", "'text'", "half a character"]),
     "empty tsv cell": ("t.tsv", "anchor\tpositive\na\tb\nc\t \n", ["t.tsv", "row 2 (line 3)", "'positive'", "empty"]),
     "empty csv cell": ("t.csv", 'text,label\n"a\nb",x\n\n" \n ",y\n', ["row 2 (line 5)", "'text'", "empty"]),
-    "few fields": ("t.tsv", "anchor\tpositive\na\tb\nc\n", ["row 2 (line 3)", "1 field,", "2 (anchor, positive)"]),
+    "few fields": ("t.tsv", "anchor\tpositive\na\tb\nc\n", ["row 2 (line 3)", "1 field,", "2 ('anchor', 'positive')"]),
     "many fields": ("t.csv", "text,label\na,b,c\n", ["row 1 (line 2)", "3 fields", "wanted 2"]),
     "repeated column": ("t.csv", "text,label,text\na,b,c\n", ["t.csv", "line 1", "'text' twice"]),
     "open quote": ("t.csv", 'text\na\n"b\nc\n', ["t.csv", "line 3", "broken CSV"]),
@@ -55,6 +55,10 @@ FAULTS: dict[str, tuple[str, str | bytes, list[str]]] = {
     "null label": ("t.jsonl", '{"text": "a", "label": null}', ["line 1", "'label'", "nothing", "a label"]),
     "list as label": ("t.jsonl", '{"text": "a", "label": [1]}', ["line 1", "'label'", "[1]", "a label"]),
     "empty label": ("t.tsv", "text\tlabel\na\t\n", ["row 1 (line 2)", "'label'", "''", "a label"]),
+    "not a number as label": ("t.jsonl", '{"text": "a", "label": NaN}', ["line 1", "'label'", "nan", "a label"]),
+    "line end in a header": ("t.csv", '"text\nx",label\na\n', ["row 1 (line 3)", "wanted 2 ('text\\nx', 'label')"]),
+    "many columns": ("t.tsv", "\t".join(map(str, range(999))) + "\na\n", ["1 field,", "'7' and 991 more"]),
+    "no role among many": ("t.tsv", ("\t".join(map(str, range(999))) + "\n") * 2, ["'0', '1'", "'7' and 991 more"]),
     "gap": ("t.tsv", "anchor\tpositive\tnegative_2\na\tb\tc\n", ["t.tsv", "negative_2", "from 1 without a gap"]),
     "two namings": (
         "t.tsv",
@@ -65,6 +69,11 @@ FAULTS: dict[str, tuple[str, str | bytes, list[str]]] = {
         "t.jsonl",
         "".join(json.dumps({"anchor": "a", "positive": "b", "negative": n}) + "\n" for n in (["c", "d"], ["e"])),
         ["t.jsonl", "line 2", "'negative'", "1 negatives", "2 as in the first row"],
+    ),
+    "list and number": (
+        "t.jsonl",
+        '{"anchor": "a", "positive": "b", "negative": ["c"], "negative_2": "d"}',
+        ["t.jsonl", "both a list negative and negative_2"],
     ),
     "empty negative": (
         "t.jsonl",
@@ -120,6 +129,16 @@ def test_folder_without_data(write: Write, tmp_path: Path) -> None:
     assert f"{tmp_path / 'd'}: found a folder without a file" in fault(tmp_path / "d")
 
 
+def test_folder_whose_only_match_is_a_folder(write: Write, tmp_path: Path) -> None:
+    write("d/x.jsonl/inner.jsonl", PAIR)
+    assert f"{tmp_path / 'd'}: found a folder without a file" in fault(tmp_path / "d")
+
+
+def test_list_of_negatives_beside_a_mapped_one(write: Write) -> None:
+    path = write("t.jsonl", '{"anchor": "a", "positive": "b", "negative": ["c"], "hard": "d"}')
+    assert "both a list negative and negative_1" in fault(path, columns={"negative_1": "hard"})
+
+
 def test_files_of_a_folder_must_agree(write: Write, tmp_path: Path) -> None:
     write("d/a.tsv", "anchor\tpositive\tnegative\na\tb\tc\n")
     other = write("d/b.tsv", "anchor\tpositive\na\tb\n")
@@ -157,6 +176,16 @@ def test_a_link_to_nothing_in_a_folder(tmp_path: Path) -> None:
 def test_damaged_saved_data_set(write: Write, tmp_path: Path) -> None:
     write("d/state.json", "{")
     assert f"{tmp_path / 'd'}: found no readable saved data set" in fault(tmp_path / "d")
+
+
+def test_data_set_that_breaks_off_is_no_fault_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(str(tmp_path / "d"))
+
+    def broken(*_: object) -> None:
+        raise OSError("Invalid IPC stream")
+
+    monkeypatch.setattr("nearfar.data.parts.numbered_blocks", broken)
+    assert fault(tmp_path / "d") == f"{tmp_path / 'd'}: cannot be read (Invalid IPC stream)"
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])

@@ -131,6 +131,17 @@ def test_where_keeps_rows_by_their_original_column(write: Write) -> None:
     assert len(read_table(plain, where={"label": ["x"]})) == 2
 
 
+def test_where_leaves_out_rows_before_negatives_are_counted(write: Write) -> None:
+    rows = [{"anchor": "a", "positive": "b", "negative": n, "k": k} for n, k in ((["c", "d"], 1), (["e"], 2))]
+    table = read_table(write("t.jsonl", lines(*rows)), where={"k": ["2"]})
+    assert (table.roles, table.column("negative_1")) == (("anchor", "positive", "negative_1"), ["e"])
+
+
+def test_where_may_leave_nothing_of_one_file(write: Write) -> None:
+    sources = [write(f"{name}.jsonl", lines({"text": name, "label": name})) for name in ("a", "b")]
+    assert read_table(sources, where={"label": ["b"]}).column("text") == ["b"]
+
+
 def test_where_leaves_out_rows_before_they_are_checked(write: Write) -> None:
     path = write("t.tsv", "anchor\tpositive\tlabel\na\t\t-\nb\tc\te\n")
     table = read_table(path, where={"label": ["e"]})
@@ -156,6 +167,28 @@ def test_a_saved_data_set(tmp_path: Path) -> None:
     assert read_table(tmp_path / "two", split="test").column("anchor") == ["b", "c"]
     with pytest.raises(InputError, match=r"two: found the splits train, test, wanted dev"):
         read_table(tmp_path / "two", split="dev")
+
+
+def test_labels_of_a_data_set_have_their_names(tmp_path: Path) -> None:
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    rows = {"text": ["a", "b", "c"], "label": [1, 0, -1]}  # -1 is how datasets writes that there is no label
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "d"))
+    assert read_table(tmp_path / "d", where={"label": ["yes", "no"]}).column("label") == ["yes", "no"]
+    with pytest.raises(InputError, match=r"row 3, column 'label': found nothing, wanted a label"):
+        read_table(tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ([0, -1], "found row number -1, wanted 0 to 2"),
+        ([3], "found row number 3, wanted 0 to 2"),
+        ([True, False], r"found booleans of shape \(2,\), wanted \(3,\)"),
+    ],
+)
+def test_selecting_what_is_not_there(indices: list[int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Table.from_columns(PAIRS).select(indices)
 
 
 @pytest.mark.parametrize("bars", [True, False])

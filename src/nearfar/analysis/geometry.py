@@ -46,5 +46,8 @@ def near_and_far(table: Table, embed: Embed, *, seed: int = 0, most: int = 2000)
     found = cosines(first, second)
     if table.kind == "scored":
         low, high = np.quantile(scores := np.asarray(table.column("score"), np.float64), [0.25, 0.75])
-        return found[scores >= high], found[scores <= low]
+        near, far = scores >= high, scores <= low
+        if low == high:  # most scores are one: what is left is what can be told from it
+            near, far = scores >= scores.mean(), scores < scores.mean()
+        return found[near], found[far]
     return found, cosines(first, second[other])

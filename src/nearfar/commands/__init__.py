@@ -70,7 +70,9 @@ def explain(error: Exception) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}: {error} (--debug shows the traceback)", 1
 
 
-_THEIRS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+_THEIRS = {
+    getattr(errno, name) for name in "ENOSPC EDQUOT EACCES EPERM EROFS ENOTDIR EISDIR ENAMETOOLONG ELOOP".split()
+}
 """Faults of the user's disk or folder rather than of the run."""
 
 

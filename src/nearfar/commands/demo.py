@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table as Grid
 
-from nearfar.commands.shared import Overwrite, console
+from nearfar.commands.shared import SEEDS, Overwrite, console
 from nearfar.commands.train import watching
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the model.")] = Path(
         "nearfar-demo"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Of the split and of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Of the split and of the training.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Learn to find a Python function from its description; needs no network and no data.

@@ -31,7 +31,7 @@ def encode(
 
     if output.suffix not in SUFFIXES:
         raise InputError(f"{output}: found suffix {output.suffix!r}, wanted {' or '.join(SUFFIXES)}")
-    check_file(output, overwrite)
+    check_file(output, overwrite, inputs=[data])
     (table,) = open_tables([data], column, where)
     texts = role or table.text_roles[0]
     if texts not in table.text_roles:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nearfar.commands.shared import (
+    SEEDS,
     Columns,
     Where,
     check_file,
@@ -16,6 +17,7 @@ from nearfar.commands.shared import (
     open_model,
     open_tables,
     show_measurements,
+    write_whole,
 )
 
 
@@ -27,7 +29,7 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here as well.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of the folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=SEEDS, help="Of the bootstrap and of the folds.")] = 0,
     resamples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples; 0 leaves intervals out.")] = 1000,
 ) -> None:
     """Measure a model; the columns of the data say on what task.
@@ -38,7 +40,7 @@ def evaluate(
     Example: nearfar evaluate my-model sts.tsv questions.jsonl --json figures.json
     """
     if json_file:
-        check_file(json_file, overwrite=True)
+        check_file(json_file, overwrite=True, inputs=data)
     tables = open_tables(data, column, where)
     encoder = open_model(model)
     from nearfar.analysis import evaluate as measured
@@ -47,5 +49,5 @@ def evaluate(
     show_measurements(found, title=model)
     if json_file:
         content = {"model": model, "seed": seed, "measurements": [m.to_dict() for m in found]}
-        json_file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_whole(json_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         console.print(f"wrote {json_file}", markup=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from nearfar.errors import InputError
@@ -38,6 +40,9 @@ Where = Annotated[
         "are alternatives, and a table without the column keeps all its rows.",
     ),
 ]
+SEEDS = 2**32 - 1
+"""The largest seed that all the libraries beneath take."""
+
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
@@ -53,19 +58,50 @@ def pairs_of(option: str, given: Sequence[str] | None) -> dict[str, list[str]]:
 
 
 def open_tables(
-    sources: Sequence[str], columns: Sequence[str] | None = None, where: Sequence[str] | None = None
+    sources: Sequence[str],
+    columns: Sequence[str] | None = None,
+    where: Sequence[str] | None = None,
+    *,
+    known: Sequence[str] = (),
 ) -> list[Table]:
-    """Read every source by the same mapping and filter."""
+    """Read every source by the same mapping and filter.
+
+    Args:
+        sources: tables.
+        columns: of --column.
+        where: of --where.
+        known: further tables, whose columns these options may name as well.
+    """
     from nearfar.data import read_table
+    from nearfar.data.roles import check_mapped
 
     names, values = pairs_of("column", columns), pairs_of("where", where)
     with console.status("reading"):
+        check_mapped(names)
+        _check_named(names, values, [*sources, *known])
         return [read_table(source, columns=names, where=values) for source in sources]
+
+
+def _check_named(names: Mapping[str, Sequence[str]], values: Mapping[str, object], sources: Sequence[str]) -> None:
+    """Raise an InputError where no table has what an option names: a slip would else train on something different."""
+    if not (names or values):
+        return
+    from nearfar.data import columns_of
+    from nearfar.data.cells import listed, shown
+
+    there = dict.fromkeys(column for source in sources for column in columns_of(source))
+    wanted = f"wanted one of {listed(there)}, the columns of {listed(sources)}"
+    for role, choices in names.items():
+        if not any(choice in there for choice in choices):
+            raise InputError(f"--column {role}: found {' or '.join(map(shown, choices))}, {wanted}")
+    for column in values:
+        if column not in there:
+            raise InputError(f"--where: found column {shown(column)}, {wanted}")
 
 
 def open_model(name: str) -> SentenceTransformer:
     """Open an encoder, with a sign of life: the libraries beneath take seconds to import."""
-    with console.status(f"opening {name}"):
+    with console.status(escape(f"opening {name}")):
         from transformers.utils import logging
 
         from nearfar import encoders
@@ -74,14 +110,43 @@ def open_model(name: str) -> SentenceTransformer:
         return encoders.open_model(name)
 
 
-def check_file(path: Path, overwrite: bool) -> None:
-    """Raise an InputError where `path` cannot be written or already holds something."""
+def check_file(path: Path, overwrite: bool, inputs: Sequence[str]) -> None:
+    """Raise an InputError where `path` cannot be written, already holds something or is one of the inputs."""
     if path.is_dir():
         raise InputError(f"{path}: found a folder, wanted the name of a file")
     if path.exists() and not overwrite:
         raise InputError(f"{path}: found a file, wanted a free name or --overwrite")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path}: found no folder {path.absolute().parent}, wanted one to write into")
+    if path.exists() and any(_holds(source, path) for source in inputs):
+        raise InputError(f"{path}: found a file that is read as well, wanted another name")
+
+
+def _holds(source: str, path: Path) -> bool:
+    """Whether a source is this file, or a folder that it is read from."""
+    from nearfar.data.readers import READERS, format_of
+
+    places = [path, path.absolute().parent] if format_of(path) in READERS else [path]
+    return os.path.exists(source) and any(os.path.samefile(source, place) for place in places)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all; what is no regular file, such as /dev/stdout, as it comes.
+
+    Raises:
+        InputError: the disk is full or the folder not writable.
+    """
+    whole = path.is_file() or not path.exists()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial") if whole else path
+    try:
+        partial.write_text(text, "utf-8")
+        if whole:
+            os.replace(partial, os.path.realpath(path))
+    except OSError as error:
+        raise InputError(f"{path}: could not be written ({error.strerror or error})") from error
+    finally:
+        if whole:
+            partial.unlink(missing_ok=True)
 
 
 def show_measurements(measurements: Sequence[Measurement], title: str | None = None) -> None:
@@ -90,7 +155,7 @@ def show_measurements(measurements: Sequence[Measurement], title: str | None = N
     if any(m.intervals for m in measurements):
         grid.caption = "in brackets: 95 % bootstrap interval over the rows"
     for name in ("data", "task", "rows", "figure", "value"):
-        grid.add_column(name, justify="right" if name in ("rows", "value") else "left")
+        grid.add_column(name, justify="right" if name in ("rows", "value") else "left", overflow="fold")
     for measurement in measurements:
         for place, (name, value) in enumerate(measurement.figures.items()):
             low_high = measurement.intervals.get(name)

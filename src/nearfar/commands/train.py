@@ -68,7 +68,9 @@ def train(
     from nearfar.training.settings import Settings
 
     named = {name: given[name] for name in Settings.model_fields if given[name] is not None}
-    settings = Settings.build((Settings.read(config) if config else {}) | named, "--config" if config else "settings")
+    from_file = Settings.read(config) if config else {}
+    Settings.build(from_file, str(config))  # by itself first, so that a fault is named after where it stands
+    settings = Settings.build(from_file | named)
     settings.build_objective()
     run(
         data,
@@ -94,9 +96,9 @@ def run(
     """Read, train, save, print."""
     from nearfar.training.output import check_free
 
-    check_free(output, overwrite)
-    tables = open_tables(data, columns, where)
-    evaluation = [table for source in evaluate_on for table in _open_evaluation(source, columns)]
+    check_free(output, overwrite, inputs=[*data, *evaluate_on])
+    tables = open_tables(data, columns, where, known=evaluate_on)
+    evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
     with console.status("importing"):
         from nearfar.training import train as train_model
         from nearfar.training.output import save, whole_folder
@@ -107,12 +109,18 @@ def run(
     summarise(outcome, output)
 
 
-def _open_evaluation(source: str, columns: Sequence[str] | None) -> list[Table]:
-    """By the file's own roles where it has them, else by --column, which speaks of the training tables first."""
+def _open_evaluation(
+    source: str, data: Sequence[str], columns: Sequence[str] | None, where: Sequence[str] | None
+) -> list[Table]:
+    """By the file's own roles where it has them, else as a training table, by --column and --where."""
+    from nearfar.data import columns_of
+    from nearfar.data.roles import find_roles
+
     try:
-        return open_tables([source])
+        find_roles(columns_of(source), None, source)
     except InputError:
-        return open_tables([source], columns)
+        return open_tables([source], columns, where, known=data)
+    return open_tables([source])
 
 
 @contextmanager

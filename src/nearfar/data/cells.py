@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from typing import Any
 
 from nearfar.errors import InputError
+
+MOST_NAMES = 8
 
 
 def check_cells(role: str, cells: Sequence[Any], place: Callable[[int], str]) -> list[Any]:
@@ -46,7 +49,8 @@ def text(cell: Any) -> str:
 
 def label(cell: Any) -> str:
     """Any scalar as str; raises a ValueError that says what was found and wanted."""
-    if cell is None or isinstance(cell, bytes | dict | list | tuple):
+    not_a_number = isinstance(cell, float) and not math.isfinite(cell)  # which is how pandas writes nothing
+    if cell is None or not_a_number or isinstance(cell, bytes | dict | list | tuple):
         raise ValueError(f"{shown(cell)}, wanted a label")
     try:
         return text(as_string(cell))
@@ -78,6 +82,12 @@ def shown(cell: Any) -> str:
     """A cell in a message: on one line, cut short."""
     words = "nothing" if cell is None else " ".join(repr(cell).split())
     return words if len(words) <= 60 else f"{words[:57]}..."
+
+
+def listed(names: Collection[str]) -> str:
+    """Names in a message: on one line, each cut short, and no more than the first few."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(map(shown, islice(names, MOST_NAMES))) + more
 
 
 CHECKS: dict[str, Callable[[Any], Any]] = {"label": label, "score": score}

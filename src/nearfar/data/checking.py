@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nearfar.data.cells import as_string, check_cells, shown
 from nearfar.data.parts import Part
 from nearfar.data.readers import Block
-from nearfar.data.roles import Mapped, find_roles, first_of
+from nearfar.data.roles import NEGATIVE, Mapped, find_roles, first_of
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,27 +29,32 @@ def checked_batches(parts: Sequence[Part], columns: Mapped | None, where: Where 
     keep, left = Filter(where or {}), 0
     agreed: tuple[str, list[str]] | None = None
     for part in parts:
-        first, blocks = _opened(part)
+        blocks = _kept_blocks(part, keep)
+        if (first := next(blocks, None)) is None:
+            continue
         spread = _spreader(first, columns, part.name)
         roles = find_roles(spread(first).cells, columns, part.name)
         agreed = agreed or (part.name, list(roles))
         if list(roles) != agreed[1]:
             raise InputError(f"{part.name}: found {', '.join(roles)}, wanted {', '.join(agreed[1])} as in {agreed[0]}")
-        for block in blocks:
-            if rows := _to_arrow(spread(keep(block)), roles, part.name):
-                left += len(rows)
-                yield rows
+        for block in chain([first], blocks):
+            rows = _to_arrow(spread(block), roles, part.name)
+            left += len(rows)
+            yield rows
     if not left:
         raise InputError(f"{', '.join(part.name for part in parts)}: {keep.fault()}")
 
 
-def _opened(part: Part) -> tuple[Block, Iterator[Block]]:
-    """The first block, whose columns are the part's, and all blocks."""
-    blocks = part.blocks()
-    first = next(blocks, None)
-    if first is None:
+def _kept_blocks(part: Part, keep: Filter) -> Iterator[Block]:
+    """The rows that `keep` leaves of a part; the columns of the first of them are the part's."""
+    empty = True
+    for block in part.blocks():
+        empty = False
+        kept = keep(block)
+        if kept is block or any(kept.cells.values()):
+            yield kept
+    if empty:
         raise InputError(f"{part.name}: found no row, wanted at least one row")
-    return first, chain([first], blocks)
 
 
 def _to_arrow(block: Block, roles: Mapping[str, str], source: str) -> pa.RecordBatch:
@@ -107,6 +112,8 @@ def _spreader(first: Block, columns: Mapped | None, source: str) -> Callable[[Bl
     name = first_of([*_names((columns or {}).get("negative", ())), "negative"], first.cells)
     if name is None or not isinstance(first.cells[name][0], list):
         return lambda block: block
+    if taken := [role for role in _numbered(first.cells, columns) if role != name]:
+        raise InputError(f"{source}: found both a list {name} and {taken[0]}, wanted one way of naming negatives")
     count = len(first.cells[name][0])
 
     def spread(block: Block) -> Block:
@@ -121,6 +128,12 @@ def _spreader(first: Block, columns: Mapped | None, source: str) -> Callable[[Bl
         return Block(others | numbered, block.place)
 
     return spread
+
+
+def _numbered(names: Collection[str], columns: Mapped | None) -> list[str]:
+    """The roles negative_1, negative_2 ... that a source's columns play."""
+    mapped = [role for role, wanted in (columns or {}).items() if first_of(wanted, names) is not None]
+    return sorted(role for role in {*names, *mapped} if role != "negative" and NEGATIVE.fullmatch(role))
 
 
 def _names(wanted: str | Sequence[str]) -> Sequence[str]:

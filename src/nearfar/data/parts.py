@@ -51,15 +51,19 @@ def _find_parts(source: str | Path, split: str | None) -> list[Part]:
     if path.is_dir():
         if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
             return [_saved_part(path, split)]
-        files = sorted(file for file in path.iterdir() if not file.name.startswith(".") and format_of(file) in READERS)
+        files = sorted(file for file in path.iterdir() if _may_be_read(file))
         if not files:
             raise InputError(f"{source}: found a folder without a file that can be read, wanted {SUPPORTED}")
-        return [_file_part(file) for file in files if not file.is_dir()]
+        return [_file_part(file) for file in files]
     if path.exists():
         return [_file_part(path)]
     if _names_a_file(path, str(source)):
         raise InputError(f"{source}: found no such file, wanted a file, a folder or a data set on the hub")
     return [_hub_part(str(source), split or "train")]
+
+
+def _may_be_read(file: Path) -> bool:
+    return not file.name.startswith(".") and format_of(file) in READERS and not file.is_dir()
 
 
 def _names_a_file(path: Path, name: str) -> bool:
@@ -111,8 +115,24 @@ def _hub_part(name: str, split: str) -> Part:
 
 def _dataset_part(name: str, found: datasets.Dataset) -> Part:
     stamps = [_stamp(Path(file["filename"])) for file in found.cache_files]
-    batches = found.with_format("arrow").iter
-    return Part(name, ":".join([found._fingerprint, *stamps]), lambda: numbered_blocks(batches(1_000)))
+    return Part(name, ":".join([found._fingerprint, *stamps]), lambda: _dataset_blocks(name, found))
+
+
+def _dataset_blocks(name: str, found: datasets.Dataset) -> Iterator[Block]:
+    """The rows of a data set, with the names of labels that it holds as numbers."""
+    import datasets
+
+    names = {
+        column: dict(enumerate(feature.names))
+        for column, feature in found.features.items()
+        if isinstance(feature, datasets.ClassLabel)
+    }
+    try:
+        for block in numbered_blocks(found.with_format("arrow").iter(1_000)):
+            named = {column: [of.get(cell) for cell in block.cells[column]] for column, of in names.items()}
+            yield Block({**block.cells, **named}, block.place)
+    except Exception as error:  # whatever a damaged file makes Arrow raise, not to be taken for a fault of the cache
+        raise InputError(f"{name}: cannot be read ({_reason(error)})") from error
 
 
 def _reason(error: Exception) -> str:

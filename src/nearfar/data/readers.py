@@ -15,6 +15,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from nearfar.data.cells import listed, shown
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def _with_header(path: Path, records: Iterator[Record]) -> Iterator[Block]:
         for index, fields in enumerate(rows):
             if len(fields) != len(names):
                 found = f"{len(fields)} field{'s' * (len(fields) != 1)}"
-                raise InputError(f"{path}: {place(index)}: found {found}, wanted {len(names)} ({', '.join(names)})")
+                raise InputError(f"{path}: {place(index)}: found {found}, wanted {len(names)} ({listed(names)})")
         yield Block(dict(zip(names, zip(*rows, strict=True), strict=True)), place)
         first += len(rows)
     if names and first == 1:
@@ -237,7 +238,7 @@ def _rows_and_lines(first: int, lines: Sequence[int]) -> Callable[[int], str]:
 def _check_distinct(names: Sequence[str], place: str) -> None:
     repeated = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if repeated is not None:
-        raise InputError(f"{place}: found column {repeated!r} twice, wanted distinct names")
+        raise InputError(f"{place}: found column {shown(repeated)} twice, wanted distinct names")
 
 
 def _parquet(path: Path) -> Iterator[Block]:

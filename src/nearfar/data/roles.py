@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+from nearfar.data.cells import listed
 from nearfar.errors import InputError
 
 Kind = Literal["texts", "labelled", "pairs", "scored"]
@@ -45,7 +46,7 @@ def find_roles(names: Collection[str], mapped: Mapped | None, source: str) -> di
     if not fitting:
         wanted = "; or ".join(" and ".join(roles) for roles in KINDS.values())
         raise InputError(
-            f"{source}: found columns {', '.join(map(repr, names)) or 'none'}, wanted {wanted}"
+            f"{source}: found columns {listed(names) or 'none'}, wanted {wanted}"
             " (--column anchor=NAME says which column plays a role)"
         )
     kind = max(fitting, key=lambda kind: len(explicit.keys() & set(KINDS[kind])))  # max keeps the first of equals

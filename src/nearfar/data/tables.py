@@ -94,11 +94,19 @@ class Table:
         """These rows, in this order; no text is copied.
 
         Args:
-            indices: numbers of rows, or a boolean for each row.
+            indices: numbers of rows, counted from 0, or a boolean for each row.
+
+        Raises:
+            InputError: there is no such row, or not a boolean for each.
         """
         indices = np.asarray(indices)
         if indices.dtype == bool:
+            if indices.shape != (len(self),):
+                raise InputError(f"{self.source}: found booleans of shape {indices.shape}, wanted ({len(self)},)")
             indices = np.flatnonzero(indices)
+        outside = indices[(indices < 0) | (indices >= len(self))]
+        if outside.size:
+            raise InputError(f"{self.source}: found row number {outside[0]}, wanted 0 to {len(self) - 1}")
         return Table(self.rows.select(indices, keep_in_memory=True), self.kind, self.source)
 
     @cached_property
@@ -108,6 +116,16 @@ class Table:
         for batch in self.batches():
             digest.update(json.dumps(list(batch.values())).encode())
         return digest.hexdigest()
+
+
+def columns_of(source: str | Path, *, split: str | None = None) -> list[str]:
+    """The columns at the beginning of each file of a source, whether they play roles or not.
+
+    Raises:
+        InputError: as `read_table`.
+    """
+    firsts = (next(part.blocks(), None) for part in find_parts(source, split))
+    return list(dict.fromkeys(chain.from_iterable(first.cells for first in firsts if first)))
 
 
 def read_table(

@@ -91,6 +91,20 @@ def _unigram(tokenizer: Tokenizer, texts: Texts, size: int) -> models.Unigram:
     from tokenizers import models, trainers
 
     trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=[UNKNOWN], unk_token=UNKNOWN, show_progress=False)
-    tokenizer.train_from_iterator(texts(), trainer)
+    try:
+        tokenizer.train_from_iterator(texts(), trainer)
+    except Exception as error:  # the trainer has no type of its own
+        raise InputError(f"vocabulary: found {size}, wanted more for unigram pieces ({error})") from error
     scores = {piece: round(score, 6) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]}
-    return models.Unigram([(UNKNOWN, scores.pop(UNKNOWN)), *sorted(scores.items())], unk_id=0)
+    return models.Unigram([(UNKNOWN, scores.pop(UNKNOWN)), *sorted(_settled(scores).items())], unk_id=0)
+
+
+def _settled(scores: dict[str, float]) -> dict[str, float]:
+    """The scores, those of characters that the trainer had dropped and put back in the order of the characters.
+
+    It gives them the lowest score, the next a ten-thousandth more and so on, in the order of a hash table.
+    """
+    characters = sorted(piece for piece in scores if len(piece) == 1)
+    highest = min(scores.values(), default=0.0) + 1e-4 * len(characters)
+    back = [character for character in characters if scores[character] <= highest]
+    return scores | dict(zip(back, sorted(map(scores.__getitem__, back)), strict=True))

@@ -71,10 +71,10 @@ def _encoded(
         task = bar.add_task("", total=len(table))
         for batch in table.batches(max(batch_size, 2048)):
             texts = batch[role]
-            yield (
-                texts,
-                model.encode(texts, batch_size=batch_size, show_progress_bar=False).astype(np.float32),
-            )
+            vectors = model.encode(texts, batch_size=batch_size, show_progress_bar=False).astype(np.float32)
+            if not np.isfinite(vectors).all():
+                raise InputError(f"{table.source}: the model's vectors hold NaN or infinity, wanted finite numbers")
+            yield texts, vectors
             bar.advance(task, len(texts))
 
 

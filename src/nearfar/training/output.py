@@ -8,10 +8,12 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from nearfar.analysis.report import training_page, write_page
 from nearfar.data import Table
@@ -21,12 +23,24 @@ from nearfar.training.loop import Outcome
 VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
 
 
-def check_free(out: Path, overwrite: bool) -> None:
-    """Raise an InputError where `out` is a file, or holds something that may not be overwritten."""
+def check_free(out: Path, overwrite: bool, inputs: Sequence[str] = ()) -> None:
+    """Raise an InputError where `out` is a file, or holds something that may not be overwritten.
+
+    Args:
+        out: the folder to be.
+        overwrite: whether it may be replaced.
+        inputs: files and folders that may not be replaced even so.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: found a file, wanted a free name or a folder")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise InputError(f"{out}: found a folder that holds something, wanted a free name or --overwrite")
+    place = out.resolve()
+    if os.path.ismount(place) or Path.cwd().is_relative_to(place):
+        raise InputError(f"{out}: found a folder that cannot be replaced, wanted the name of one inside it")
+    for source in inputs:
+        if os.path.exists(source) and Path(source).resolve().is_relative_to(place):
+            raise InputError(f"{out}: found the folder of the data {source}, wanted another name")
 
 
 @contextmanager
@@ -39,7 +53,9 @@ def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
         InputError: `out` may not be replaced, its place cannot be written, or the disk is full.
     """
     check_free(out, overwrite)
-    parent = out.absolute().parent
+    place = out.resolve()  # where a link leads
+    parent = place.parent
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
         parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=parent))
@@ -48,11 +64,13 @@ def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield stage
         stage.chmod(0o755)
-        _take_place(stage, out)
+        _take_place(stage, place)
     except OSError as error:
-        raise InputError(f"{error.filename or out}: cannot be written ({error.strerror})") from error
+        where = out if str(error.filename or stage).startswith(str(stage)) else error.filename
+        raise InputError(f"{where}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+        _remove_empty(made)
 
 
 def _take_place(stage: Path, out: Path) -> None:
@@ -65,9 +83,19 @@ def _take_place(stage: Path, out: Path) -> None:
     shutil.rmtree(old)
 
 
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Folders made for a run that came to nothing, the innermost first."""
+    with suppress(OSError):  # one that holds something stays, and so do those around it
+        for folder in folders:
+            folder.rmdir()
+
+
 def save(folder: Path, outcome: Outcome, tables: Sequence[Table], title: str) -> None:
     """Write the model as sentence-transformers does, with nearfar.json and report.html beside it."""
-    outcome.model.save(str(folder))
+    try:
+        outcome.model.save(str(folder))
+    except SafetensorError as error:  # how a full disk shows there
+        raise OSError(None, str(error), str(folder)) from error
     record = describe(outcome, tables)
     write_page(training_page(record, outcome.measurements, outcome.similarities, title), folder / "report.html")
     (folder / "nearfar.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")

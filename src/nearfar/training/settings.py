@@ -39,7 +39,7 @@ class Settings(BaseModel):
         seed: of everything random.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     encoder: str = "static"
     objective: str = "infonce"
@@ -79,7 +79,9 @@ class Settings(BaseModel):
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
             wanted = first["msg"].removeprefix("Input should be ")
-            raise InputError(f"{source}: {name}: found {first['input']!r}, wanted {wanted}") from None
+            found = repr(first["input"])
+            found = found if len(found) <= 60 else f"{found[:57]}..."
+            raise InputError(f"{source}: {name}: found {found}, wanted {wanted}") from None
 
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
@@ -91,11 +93,11 @@ class Settings(BaseModel):
         try:
             text = path.read_text("utf-8")
             values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # the last: thousands of brackets
             raise InputError(f"{path}: found no readable TOML or JSON settings ({error})") from None
-        if not isinstance(values, dict):
-            raise InputError(f"{path}: found a {type(values).__name__}, wanted a table of settings")
-        settings = values.get("settings", values)
+        settings = values.get("settings", values) if isinstance(values, dict) else values
+        if not isinstance(settings, dict):
+            raise InputError(f"{path}: found a {type(settings).__name__}, wanted a table of settings")
         return {name: value for name, value in settings.items() if value is not None}
 
     def build_objective(self) -> Objective:
