@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nearfar.encoders import open_model
     from nearfar.errors import InputError, NearfarError, RunError
     from nearfar.execution import execution
+    from nearfar.execution.cached import cached, cached_encode
     from nearfar.objectives import InfoNCELoss, NTXentLoss
     from nearfar.training import Outcome, Settings, train
 
@@ -31,6 +32,8 @@ __all__ = [
     "RunError",
     "Settings",
     "Table",
+    "cached",
+    "cached_encode",
     "evaluate",
     "execution",
     "labelled",
@@ -47,6 +50,7 @@ _HOMES = {
     "data": ("Table", "read_table"),
     "encoders": ("open_model",),
     "errors": ("InputError", "NearfarError", "RunError"),
+    "execution.cached": ("cached", "cached_encode"),
     "objectives": ("InfoNCELoss", "NTXentLoss"),
     "training": ("Outcome", "Settings", "train"),
 }
