@@ -21,7 +21,7 @@ import nearfar as nf
 from nearfar.execution.features import rows_of
 
 WORDS = "the cat a dog sleeps under river red house station talks about small child 우리 선생님 고양이 waits".split()
-TEXTS = [" ".join(random.Random(seed).choices(WORDS, k=1 + 7 * seed % 23)) for seed in range(20)]
+TEXTS = [" ".join(random.Random(seed).choices(WORDS, k=1 + 7 * seed % 17)) for seed in range(12)]
 
 Slopes = dict[str, Tensor]
 
@@ -105,7 +105,7 @@ def test_dropout_is_drawn_again(model: SentenceTransformer) -> None:
 
 def test_several_calls_in_one_graph(model: SentenceTransformer) -> None:
     model.train()
-    sides = TEXTS[:8], TEXTS[8:16]
+    sides = TEXTS[:6], TEXTS[6:]
     torch.manual_seed(3)
     wanted = [of_the_plan(model, side, 64) for side in sides]
     torch.manual_seed(3)
@@ -116,10 +116,10 @@ def test_several_calls_in_one_graph(model: SentenceTransformer) -> None:
 
 
 def test_gradients_add_up_over_steps(model: SentenceTransformer) -> None:
-    for texts in (TEXTS[:8], TEXTS[8:16]):
+    for texts in (TEXTS[:6], TEXTS[6:]):
         loss_of(nf.cached_encode(model, texts, chunk_tokens=64)).backward()
     mine = {name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None}
-    wanted = loss_of(plainly(model, TEXTS[:8])) + loss_of(plainly(model, TEXTS[8:16]))
+    wanted = loss_of(plainly(model, TEXTS[:6])) + loss_of(plainly(model, TEXTS[6:]))
     assert worst(mine, slopes(wanted, model)) < 1e-5
 
 
@@ -128,7 +128,8 @@ def test_autocast_is_replayed(model: SentenceTransformer) -> None:
     results = []
     for encode in (nf.cached_encode, of_the_plan):
         torch.manual_seed(3)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        # Without its cache, with which the reference would sum the chunks' gradients in bfloat16.
+        with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
             encoded = encode(model, TEXTS, chunk_tokens=64)  # type: ignore[operator]
             loss = loss_of(encoded)
         results.append((encoded, slopes(loss, model)))
@@ -215,13 +216,12 @@ class Alive:
         self.now = self.most = 0
 
     def pack(self, tensor: Tensor) -> Any:
-        if isinstance(tensor, nn.Parameter):  # there whether or not anything is kept
+        if isinstance(tensor if tensor._base is None else tensor._base, nn.Parameter):  # there in any case
             return tensor
         size = tensor.numel() * tensor.element_size()
         self.now += size
         self.most = max(self.most, self.now)
-        box = [tensor]
-        kept = Box(box)
+        kept = Box(tensor.detach())  # a result of the very node that keeps it would never be freed
         weakref.finalize(kept, self.free, size)
         return kept
 
@@ -230,15 +230,15 @@ class Alive:
 
     def watch(self) -> torch.autograd.graph.saved_tensors_hooks:
         return torch.autograd.graph.saved_tensors_hooks(
-            self.pack, lambda kept: kept.box[0] if isinstance(kept, Box) else kept
+            self.pack, lambda kept: kept.tensor if isinstance(kept, Box) else kept
         )
 
 
 class Box:
     """What stands for a saved tensor, so that its end can be seen."""
 
-    def __init__(self, box: list[Tensor]) -> None:
-        self.box = box
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
 
 
 def memory(model: nn.Module, encode: Callable[[], Tensor]) -> tuple[int, int]:
