@@ -205,13 +205,16 @@ def contrast_of(kind: str, columns: Columns, labels: Tensor | None, options: Map
 
 def _without_false_negatives(columns: Sequence[Features]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Groups of rows that share a text, and the columns without negatives that are an anchor or a positive."""
-    columns = [dict(column) for column in columns]
-    rows = [rows_of(column) for column in columns]
+    kept = [dict(column) for column in columns]
+    try:
+        rows = [rows_of(column) for column in columns]
+    except ValueError:  # pictures or sounds: nothing says which are equal
+        return {}, kept
     keys = [row.keys() for row in rows]
     if keys[0] is None or keys[1] is None:
-        return {}, list(columns)
+        return {}, kept
     known = {*keys[0], *keys[1]}
-    kept = [dict(column) for column in columns[:2]]
+    del kept[2:]
     for row, texts, column in zip(rows[2:], keys[2:], columns[2:], strict=True):
         far = [number for number, text in enumerate(texts or ()) if text not in known]
         if texts is None or len(far) == len(texts):
