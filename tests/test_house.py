@@ -24,6 +24,7 @@ LAYERS = (
     ("contrasts",),
     ("execution",),
     ("objectives",),
+    ("integrations",),
     ("data",),
     ("encoders",),
     ("analysis",),

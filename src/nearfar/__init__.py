@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nearfar.encoders import open_model
     from nearfar.errors import InputError, NearfarError, RunError
     from nearfar.execution import execution
+    from nearfar.execution.cached import cached, cached_encode
     from nearfar.objectives import (
         AlignUniformLoss,
         AnglELoss,
@@ -71,6 +72,8 @@ __all__ = [
     "Table",
     "TripletLoss",
     "assigned",
+    "cached",
+    "cached_encode",
     "evaluate",
     "execution",
     "graded",
@@ -91,6 +94,7 @@ _HOMES = {
     "data": ("Table", "read_table"),
     "encoders": ("open_model",),
     "errors": ("InputError", "NearfarError", "RunError"),
+    "execution.cached": ("cached", "cached_encode"),
     "objectives": (
         "AlignUniformLoss",
         "AnglELoss",
