@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -14,7 +15,7 @@ from torch import Tensor
 
 import nearfar as nf
 from nearfar.objectives import Objective
-from tests.reference import relations, softmax
+from tests.reference import decisions, distances, relations, softmax
 from tests.reference.gradient import complex_step
 
 
@@ -27,8 +28,7 @@ class Subject:
     rows: Callable[[relations.Plain], softmax.Rows]
 
     def suits(self, kind: str) -> bool:
-        kinds = self.make().contrasts
-        return not kinds or kind in kinds
+        return kind in self.make().contrasts
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,38 @@ class Problem:
         return tuple(torch.from_numpy(array).to(dtype).requires_grad_() for array in self.inputs())
 
     def contrast(self, *embeddings: Tensor) -> nf.Contrast:
-        options = {name: torch.tensor(value) for name, value in self.options.items()}
-        if "weights" in options:
-            options["weights"] = options["weights"].to(embeddings[0].dtype)
+        options = {name: as_tensors(value, embeddings[0].dtype) for name, value in self.options.items()}
         return getattr(nf, self.kind)(*embeddings, **options)
 
     def plain(self, *embeddings: np.ndarray) -> relations.Plain:
         return getattr(relations, self.kind)(*embeddings, **self.options)
+
+
+def as_tensors(value: Any, dtype: torch.dtype) -> Any:
+    """An option as the constructor wants it: tensors, tuples of tensors, or a plain number."""
+    if isinstance(value, tuple):
+        return tuple(as_tensors(part, dtype) for part in value)
+    if isinstance(value, float):
+        return value
+    tensor = torch.as_tensor(np.asarray(value))
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def sigmoid(**options: Any) -> Objective:
+    """In float64, whose root of e as a scale has a logarithm that float32 holds."""
+    return nf.SigmoidLoss(scale=math.exp(0.5), bias=-1.25, **options).double()
+
+
+def softmax_subject(name: str, **options: Any) -> Subject:
+    """InfoNCE with options of the family."""
+    options = {"temperature": 0.3, **options}
+    return Subject(name, partial(nf.InfoNCELoss, **options), partial(softmax.infonce_options, **options))
+
+
+def triplet_subject(distance: str, mining: str, average: str) -> Subject:
+    options = {"margin": 0.5, "distance": distance, "mining": mining, "average": average}
+    name = f"triplet-{distance}-{mining}-{average}"
+    return Subject(name, partial(nf.TripletLoss, **options), partial(distances.triplet, **options))
 
 
 SUBJECTS = (
@@ -65,21 +90,87 @@ SUBJECTS = (
         partial(nf.InfoNCELoss, temperature=2.0, similarity="dot"),
         partial(softmax.infonce, temperature=2.0, similarity="dot"),
     ),
+    softmax_subject("infonce-decoupled", decoupled=True),
+    softmax_subject("infonce-debias", debias=0.1),
+    softmax_subject("infonce-hardness", hardness=0.7),
+    softmax_subject("infonce-hardness-debias", hardness=0.7, debias=0.2, decoupled=True),
     Subject("ntxent", partial(nf.NTXentLoss, temperature=0.5), partial(softmax.nt_xent_rows, temperature=0.5)),
+    Subject(
+        "ntxent-debias",
+        partial(nf.NTXentLoss, temperature=0.5, debias=0.1, hardness=0.5),
+        partial(softmax.infonce_options, temperature=0.5, debias=0.1, hardness=0.5),
+    ),
+    Subject("npair", partial(nf.NPairLoss, l2=0.02), partial(softmax.n_pair, l2=0.02)),
+    Subject("supcon", partial(nf.SupConLoss, temperature=0.3), partial(softmax.sup_con, temperature=0.3)),
+    Subject("contrastive", partial(nf.ContrastiveLoss, margin=2.5), partial(distances.contrastive, margin=2.5)),
+    *(triplet_subject("squared", mining, "all") for mining in ("all", "hard", "semihard")),
+    *(triplet_subject("euclidean", mining, "active") for mining in ("all", "hard", "semihard")),
+    Subject(
+        "softnn",
+        partial(nf.SoftNearestNeighborsLoss, temperature=2.0),
+        partial(distances.soft_nearest_neighbours, temperature=2.0),
+    ),
+    Subject("lifted", partial(nf.LiftedStructuredLoss, margin=0.7), partial(distances.lifted, margin=0.7)),
+    Subject("neg", nf.NEGLoss, decisions.neg),
+    Subject("nce", nf.NCELoss, decisions.nce),
+    Subject("sigmoid", sigmoid, partial(decisions.sigmoid, scale=math.exp(0.5), bias=-1.25)),
+    Subject("spectral", nf.SpectralLoss, decisions.spectral),
+    Subject("circle", partial(nf.CircleLoss, scale=8.0), partial(decisions.circle, margin=0.25, scale=8.0)),
+    Subject(
+        "multisimilarity",
+        partial(nf.MultiSimilarityLoss, beta=5.0),
+        partial(decisions.multi_similarity, alpha=2.0, beta=5.0, base=0.5, epsilon=0.1),
+    ),
+    Subject(
+        "multisimilarity-every-pair",
+        partial(nf.MultiSimilarityLoss, beta=5.0, epsilon=None),
+        partial(decisions.multi_similarity, alpha=2.0, beta=5.0, base=0.5, epsilon=None),
+    ),
 )
 
+WHOLE_BATCH = {nf.AlignUniformLoss, nf.CoSENTLoss, nf.AnglELoss, nf.MarginMSELoss, nf.PrototypeLoss}
+"""Objectives that are one number for the batch or take another form: tests/objectives/test_whole_batch.py."""
+
 FIVE = (5, 3)
+LOGS = {"log_noise_positive": [-1.0, -2.0, -0.5, -3.0, -1.25]}
+WEIGHTS = [0.5, 2.0, 0.0, 1.0, 0.25]
+
+
+def other_space(*shape: int) -> np.ndarray:
+    """Embeddings without a gradient: a guide's, a queue's."""
+    return np.random.default_rng(99).normal(size=shape)
+
+
 PROBLEMS = (
     Problem("pairs", "pairs", (FIVE, FIVE)),
     Problem("pairs-shared-negatives", "pairs", (FIVE, FIVE, (3, 3))),
     Problem("pairs-own-negatives", "pairs", (FIVE, FIVE, (5, 2, 3))),
     Problem("pairs-groups", "pairs", (FIVE, FIVE, (2, 3)), {"groups": [7, 1, 7, 2, 1]}),
     Problem("pairs-one-group", "pairs", (FIVE, FIVE), {"groups": [3] * 5}),
-    Problem("pairs-weights", "pairs", (FIVE, FIVE, (2, 3)), {"weights": [0.5, 2.0, 0.0, 1.0, 0.25]}),
+    Problem("pairs-weights", "pairs", (FIVE, FIVE, (2, 3)), {"weights": WEIGHTS}),
+    Problem("pairs-queue", "pairs", (FIVE, FIVE), {"queue": other_space(3, 3), "groups": [7, 1, 7, 2, 1]}),
+    Problem(
+        "pairs-guide",
+        "pairs",
+        (FIVE, FIVE, (2, 3)),
+        {"guide": (other_space(5, 4), other_space(6, 4)[1:], other_space(9, 4)[7:]), "guide_margin": 0.2},
+    ),
+    Problem(
+        "pairs-guide-of-positives-alone",
+        "pairs",
+        (FIVE, FIVE, (2, 3)),
+        {"guide": (other_space(5, 4), other_space(6, 4)[1:]), "queue": other_space(2, 3)},
+    ),
     Problem("pairs-single", "pairs", ((1, 3), (1, 3))),
     Problem("views", "views", (FIVE, FIVE)),
     Problem("views-groups", "views", (FIVE, FIVE), {"groups": [7, 1, 7, 2, 1]}),
-    Problem("views-weights", "views", (FIVE, FIVE), {"weights": [0.5, 2.0, 0.0, 1.0, 0.25]}),
+    Problem("views-weights", "views", (FIVE, FIVE), {"weights": WEIGHTS}),
+    Problem(
+        "views-guide-queue",
+        "views",
+        (FIVE, FIVE),
+        {"guide": (other_space(5, 4), other_space(6, 4)[1:]), "guide_margin": -0.1, "queue": other_space(2, 3)},
+    ),
     Problem("labelled", "labelled", ((7, 3),), {"labels": [4, 1, 4, 4, 1, 1, 0]}),
     Problem(
         "labelled-weights",
@@ -87,8 +178,22 @@ PROBLEMS = (
         ((7, 3),),
         {"labels": [4, 1, 4, 4, 1, 1, 0], "weights": [0.5, 2.0, 0.0, 1.0, 0.25, 3.0, 9.0]},
     ),
+    Problem(
+        "labelled-guide-queue",
+        "labelled",
+        ((7, 3),),
+        {"labels": [4, 1, 4, 4, 1, 1, 0], "guide": other_space(7, 4), "queue": other_space(3, 3)},
+    ),
     Problem("labelled-one-class", "labelled", (FIVE,), {"labels": [2] * 5}),
     Problem("labelled-only-single-members", "labelled", (FIVE,), {"labels": [3, 0, 4, 1, 2]}),
+    Problem("triplets", "triplets", (FIVE, FIVE, FIVE)),
+    Problem("triplets-many-weights", "triplets", (FIVE, FIVE, (5, 3, 3)), {"weights": WEIGHTS}),
+    Problem("judged", "judged", (FIVE, FIVE), {"near": [True, False, True, False, False]}),
+    Problem("sampled", "sampled", (FIVE, FIVE, (4, 3)), LOGS | {"log_noise": [-1.5, -0.5, -2.5, -1.0]}),
+    Problem(
+        "sampled-own", "sampled", (FIVE, FIVE, (5, 2, 3)), LOGS | {"log_noise": [[-1.5, -0.5]] * 5, "weights": WEIGHTS}
+    ),
+    Problem("assigned", "assigned", (FIVE, (4, 3)), {"assignment": [3, 0, 0, 2, 3]}),
 )
 
 CASES = tuple((subject, problem) for subject in SUBJECTS for problem in PROBLEMS if subject.suits(problem.kind))

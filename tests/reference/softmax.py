@@ -42,6 +42,60 @@ def infonce(problem: Plain, temperature: float, similarity: str = "cosine") -> R
     return rows
 
 
+def infonce_options(
+    problem: Plain, temperature: float, decoupled: bool = False, debias: float = 0.0, hardness: float = 0.0
+) -> Rows:
+    """By cosine with the near candidate left out of the denominator (Yeh et al. 2021, eq. 6), the far mass corrected for
+    near ones in it (Chuang et al. 2020, eq. 8) and weighted by exp(hardness s) (Robinson et al. 2021, eq. 4)."""
+    rows: Rows = []
+    for x, near, far in zip(problem.anchors, problem.near, problem.far, strict=True):
+        if not near or (decoupled and not far):
+            rows.append((0.0, 0.0))
+            continue
+        score = {j: cosine(x, problem.candidates[j]) / temperature for j in [*near, *far]}
+        value = 0.0
+        for p in near:
+            mass = 0.0
+            if far:
+                weights = {j: exp(hardness * score[j]) for j in far}
+                mean_weight = sum(weights.values()) / len(far)
+                mass = sum(weights[j] / mean_weight * exp(score[j]) for j in far)
+                if debias:
+                    corrected = (mass - debias * len(far) * exp(score[p])) / (1 - debias)
+                    floor = len(far) * exp(-1 / temperature)
+                    mass = corrected if corrected.real > floor.real else floor
+            value -= log(exp(score[p]) / ((0.0 if decoupled else exp(score[p])) + mass))
+        rows.append((value / len(near), 1.0))
+    return rows
+
+
+def n_pair(problem: Plain, l2: float = 0.0) -> Rows:
+    """Sohn 2016, eq. 7, and the penalty on the norms of section 3.2.2."""
+    rows: Rows = []
+    for x, near, far in zip(problem.anchors, problem.near, problem.far, strict=True):
+        if not near:
+            rows.append((0.0, 0.0))
+            continue
+        value = 0.0
+        for p in near:
+            gaps = [dot(x, problem.candidates[j]) - dot(x, problem.candidates[p]) for j in far]
+            value += log(1 + sum(exp(gap) for gap in gaps))
+            value += l2 * (dot(x, x) + dot(problem.candidates[p], problem.candidates[p])) / 2
+        rows.append((value / len(near), 1.0))
+    return rows
+
+
+def sup_con(problem: Plain, temperature: float) -> Rows:
+    """Khosla et al. 2020, eq. 2: the sum over near candidates outside the logarithm."""
+    rows: Rows = []
+    for x, near, far in zip(problem.anchors, problem.near, problem.far, strict=True):
+        score = {j: cosine(x, problem.candidates[j]) / temperature for j in [*near, *far]}
+        whole = sum(exp(value) for value in score.values())
+        value = sum(-log(exp(score[p]) / whole) for p in near)
+        rows.append((value / len(near), 1.0) if near else (0.0, 0.0))
+    return rows
+
+
 def nt_xent_rows(problem: Plain, temperature: float) -> Rows:
     """Chen et al. 2020, eq. 1, for each of the 2N items: the denominator has every item but i (and i's group)."""
     rows: Rows = []
