@@ -88,8 +88,11 @@ def as_tensors(value: Any, dtype: torch.dtype) -> Any:
 
 
 def sigmoid(**options: Any) -> Objective:
-    """In float64, whose root of e as a scale has a logarithm that float32 holds."""
-    return nf.SigmoidLoss(scale=math.exp(0.5), bias=-1.25, **options).double()
+    """In float64, with parameters to the last digit, which the constructor keeps in float32."""
+    objective = nf.SigmoidLoss(bias=-1.25, **options).double()
+    with torch.no_grad():
+        objective.log_scale.fill_(0.5)
+    return objective
 
 
 def softmax_subject(name: str, **options: Any) -> Subject:

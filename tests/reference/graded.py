@@ -60,8 +60,7 @@ def margin_mse(problem: Plain) -> Rows:
         first, *others = (dot(x, problem.candidates[j]) for j in own)
         teacher_first, *teacher_others = scores
         gaps = [
-            (first - other) - (teacher_first - teacher)
-            for other, teacher in zip(others, teacher_others, strict=True)
+            (first - other) - (teacher_first - teacher) for other, teacher in zip(others, teacher_others, strict=True)
         ]
         rows.append((sum(gap * gap for gap in gaps), float(len(gaps))))
     return rows
