@@ -16,7 +16,7 @@ def unit(row: Row) -> Row:
 
 
 def align_uniform(problem: Plain, alpha: float, t: float, uniformity: float) -> complex:
-    """Wang & Isola 2020, eq. 1 and 2 (section 4): means over near and far entries of unit vectors, one number in all."""
+    """Wang & Isola 2020, section 4.1: means over near and far entries of unit vectors, one number in all."""
     align, uniform = [0.0, 0.0], [0.0, 0.0]
     for i, w in enumerate(problem.weights):
         x = unit(problem.anchors[i])

@@ -1,4 +1,4 @@
-"""The references are right without nearfar: against hand values, the authors' own code, peers, and finite differences."""
+"""The references are right without nearfar: by hand values, the authors' own code, peers and finite differences."""
 
 from __future__ import annotations
 
