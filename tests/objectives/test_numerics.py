@@ -47,12 +47,15 @@ EVERYWHERE = [
     for kind in ("pairs", "views", "labelled")
     if subject.suits(kind)
 ]
+ONE_SIDED = ("contrastive", "npair", "neg", "sigmoid", "spectral", "alignuniform")
+"""Objectives to which a near candidate alone says something (and the norm, to N-pair's penalty)."""
+
 every_subject = pytest.mark.parametrize(("subject", "kind"), EVERYWHERE)
 
 
-def at(subject: Subject, temperature: float) -> Objective:
-    """The subject's objective at a temperature, where it has one."""
-    objective = subject.make()
+def at(subject: Subject, temperature: float, reduction: str = "mean") -> Objective:
+    """The subject's objective at a temperature and with a reduction, where it has them."""
+    objective = subject.make(reduction=reduction) if subject.rows else subject.make()
     return replace(objective, temperature=temperature) if hasattr(objective, "temperature") else objective
 
 
@@ -73,9 +76,8 @@ def near_convergence(count: int = 64, width: int = 32, cosine: float = 0.95) -> 
 
 
 def assert_rows_close(found: Tensor, wanted: Tensor, tolerance: float) -> None:
-    """Each row within `tolerance` of its own norm."""
-    worst = ((found.double() - wanted).norm(dim=1) / wanted.norm(dim=1)).max().item()
-    assert worst < tolerance
+    """Each row within `tolerance` of its own norm; a row without gradient, as a hinge has many, exactly so."""
+    assert ((found.double() - wanted).norm(dim=1) <= tolerance * wanted.norm(dim=1)).all()
 
 
 @every_subject
@@ -134,7 +136,7 @@ def test_degenerate_rows_give_finite_numbers(
     for second in (rows(), -rows(), draw(6, WIDTH, seed=3)):
         for temperature in (0.001, 1.0):
             for reduction in ("mean", "none"):
-                found = gradients(replace(at(subject, temperature), reduction=reduction), kind, rows(), second, dtype)
+                found = gradients(at(subject, temperature, reduction), kind, rows(), second, dtype)
                 assert all(part.isfinite().all() for part in found)
 
 
@@ -145,7 +147,9 @@ def test_temperature_of_a_thousandth(subject: Subject, kind: str) -> None:
     exact, *wanted = gradients(at(subject, 0.001), kind, first, second, torch.float64)
     assert loss.item() == pytest.approx(exact.item(), rel=1e-5)
     for side in range(2):
-        torch.testing.assert_close(found[side].double(), wanted[side], rtol=0, atol=1e-4 * wanted[side].abs().max())
+        # A debiased far mass is a difference. What is below 1e-30 has no place in float32.
+        atol = (1e-3 if getattr(subject.make(), "debias", 0) else 1e-4) * wanted[side].abs().max() + 1e-30
+        torch.testing.assert_close(found[side].double(), wanted[side], rtol=0, atol=atol.item())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -169,7 +173,7 @@ def test_half_precision_input_is_summed_in_float32(subject: Subject, kind: str, 
 def test_autocast_does_not_reach_the_scores(subject: Subject, kind: str, reduction: str) -> None:
     """A loop calls the loss within torch.autocast, as PyTorch's own recipe has it; the sums stay float32."""
     first, second = draw(32, WIDTH), draw(32, WIDTH, seed=1)
-    objective = subject.make(reduction=reduction)
+    objective = subject.make(reduction=reduction) if subject.rows else subject.make()
     wanted = gradients(objective, kind, first, second, torch.float32)
     leaves = [first.requires_grad_(), second.requires_grad_()]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -223,7 +227,7 @@ def test_a_zero_vector_has_no_direction_and_gets_no_gradient(kind: str) -> None:
     assert found.abs().max() < 1e3
 
 
-@every_subject
+@pytest.mark.parametrize(("subject", "kind"), [p for p in EVERYWHERE if not p.values[0].name.startswith(ONE_SIDED)])
 def test_a_batch_of_one(subject: Subject, kind: str) -> None:
     loss, *found = gradients(subject.make(), kind, draw(1, WIDTH), draw(1, WIDTH, seed=1), torch.float32)
     assert loss.item() == 0
