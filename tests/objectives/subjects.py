@@ -26,6 +26,8 @@ class Subject:
     name: str
     make: Callable[..., Objective]
     rows: Callable[[relations.Plain], softmax.Rows]
+    differentiable: bool = True
+    """Whether the gradient is that of the value: not where weights in it are held fixed."""
 
     def suits(self, kind: str) -> bool:
         return kind in self.make().contrasts
@@ -115,7 +117,7 @@ SUBJECTS = (
     Subject("nce", nf.NCELoss, decisions.nce),
     Subject("sigmoid", sigmoid, partial(decisions.sigmoid, scale=math.exp(0.5), bias=-1.25)),
     Subject("spectral", nf.SpectralLoss, decisions.spectral),
-    Subject("circle", partial(nf.CircleLoss, scale=8.0), partial(decisions.circle, margin=0.25, scale=8.0)),
+    Subject("circle", partial(nf.CircleLoss, scale=8.0), partial(decisions.circle, margin=0.25, scale=8.0), False),
     Subject(
         "multisimilarity",
         partial(nf.MultiSimilarityLoss, beta=5.0),
@@ -127,6 +129,9 @@ SUBJECTS = (
         partial(decisions.multi_similarity, alpha=2.0, beta=5.0, base=0.5, epsilon=None),
     ),
 )
+
+ONE_SIDED = ("contrastive", "sigmoid", "spectral", "neg", "npair", "supcon")
+"""Equations in which near or far candidates alone have a loss."""
 
 WHOLE_BATCH = {nf.AlignUniformLoss, nf.CoSENTLoss, nf.AnglELoss, nf.MarginMSELoss, nf.PrototypeLoss}
 """Objectives that are one number for the batch or take another form: tests/objectives/test_whole_batch.py."""

@@ -45,8 +45,11 @@ def infonce(problem: Plain, temperature: float, similarity: str = "cosine") -> R
 def infonce_options(
     problem: Plain, temperature: float, decoupled: bool = False, debias: float = 0.0, hardness: float = 0.0
 ) -> Rows:
-    """By cosine with the near candidate left out of the denominator (Yeh et al. 2021, eq. 6), the far mass corrected for
-    near ones in it (Chuang et al. 2020, eq. 8) and weighted by exp(hardness s) (Robinson et al. 2021, eq. 4)."""
+    """By cosine, with the options of the family.
+
+    The near candidate left out of the denominator (Yeh et al. 2021, eq. 6), the far mass corrected for near ones in it
+    (Chuang et al. 2020, eq. 8) and weighted by exp(hardness s) (Robinson et al. 2021, eq. 4).
+    """
     rows: Rows = []
     for x, near, far in zip(problem.anchors, problem.near, problem.far, strict=True):
         if not near or (decoupled and not far):
