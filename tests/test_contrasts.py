@@ -226,13 +226,3 @@ def test_both_sides_on_a_device_without_data_are_refused() -> None:
 def test_large_finite_numbers_are_no_infinity(value: float) -> None:
     embeddings = torch.full((4, WIDTH), value)
     assert len(nf.pairs(embeddings, -embeddings)) == 4
-
-
-def test_weighted_keeps_everything_else() -> None:
-    contrast = nf.pairs(GOOD, GOOD)
-    assert contrast.weighted(None) is contrast
-    weighted = contrast.weighted(torch.ones(4))
-    assert weighted.anchors is contrast.anchors
-    assert weighted.relation is contrast.relation
-    with pytest.raises(ValueError, match=r"^weights: found shape \(2,\), wanted \(4,\)"):
-        contrast.weighted(torch.ones(2))

@@ -30,6 +30,8 @@ class Subject:
     """Instead of `rows`, where the loss is one number for the batch."""
     second: int | None = None
     """The number of dimensions of graded candidates, where they are what the objective reads."""
+    differentiable: bool = True
+    """Whether the gradient is that of the value: not where weights in it are held fixed."""
 
     def suits(self, kind: str) -> bool:
         return kind in self.make().contrasts
@@ -145,7 +147,7 @@ SUBJECTS = (
     Subject("nce", nf.NCELoss, decisions.nce),
     Subject("sigmoid", sigmoid, partial(decisions.sigmoid, scale=math.exp(0.5), bias=-1.25)),
     Subject("spectral", nf.SpectralLoss, decisions.spectral),
-    Subject("circle", partial(nf.CircleLoss, scale=8.0), partial(decisions.circle, margin=0.25, scale=8.0)),
+    Subject("circle", partial(nf.CircleLoss, scale=8.0), partial(decisions.circle, margin=0.25, scale=8.0), False),
     Subject(
         "multisimilarity",
         partial(nf.MultiSimilarityLoss, beta=5.0),
@@ -163,6 +165,12 @@ SUBJECTS = (
     whole_subject("cosent", nf.CoSENTLoss, graded.cosent, second=2, temperature=0.3),
     whole_subject("angle", nf.AnglELoss, graded.angle, second=2, temperature=0.3),
 )
+
+ONE_SIDED = (
+    *("contrastive", "sigmoid", "spectral", "neg", "npair", "supcon", "alignuniform", "alignuniform-other"),
+    "prototype",
+)
+"""Equations in which near or far candidates alone have a loss, and the one whose centres make their own."""
 
 FIVE = (5, 3)
 LOGS = {"log_noise_positive": [-1.0, -2.0, -0.5, -3.0, -1.25]}
