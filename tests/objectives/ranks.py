@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ def run(function: Callable[..., Any], ranks: int, folder: Path, *args: Any) -> l
 
 def _work(rank: int, function: Callable[..., Any], ranks: int, folder: str, args: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", meeting, timedelta(seconds=60), world_size=ranks, rank=rank)
     torch.save(function(rank, *args), f"{folder}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

@@ -41,32 +41,45 @@ def rows_of(rank: int | None) -> tuple[Tensor, ...]:
     return tuple(part.split(SIZES)[rank].clone() for part in parts)
 
 
-def losses(rank: int | None) -> dict[str, tuple[float, list[Tensor]]]:
-    """The loss and its gradients to a rank's rows, for each objective."""
-    found = {}
-    for name, (kind, make) in OBJECTIVES.items():
-        *sides, labels = rows_of(rank)
-        leaves = [side.requires_grad_() for side in sides]
-        if kind == "labelled":
-            contrast = nf.labelled(leaves[0], labels)
-        else:
-            contrast = getattr(nf, kind)(*leaves[: 3 if kind == "triplets" else 2])
-        with nf.execution(group=None if rank is None else dist.group.WORLD):
-            loss = make()(contrast)
-        loss.backward()
-        found[name] = loss.item(), [leaf.grad for leaf in leaves if leaf.grad is not None]
+Found = tuple[float, list[Tensor]]
+
+
+def loss_and_gradients(rank: int | None, name: str) -> Found:
+    """The loss and its gradients to a rank's rows."""
+    kind, make = OBJECTIVES[name]
+    *sides, labels = rows_of(rank)
+    leaves = [side.requires_grad_() for side in sides]
+    if kind == "labelled":
+        contrast = nf.labelled(leaves[0], labels)
+    else:
+        contrast = getattr(nf, kind)(*leaves[: 3 if kind == "triplets" else 2])
+    with nf.execution(group=None if rank is None else dist.group.WORLD):
+        loss = make()(contrast)
+    loss.backward()
+    return loss.item(), [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+
+def every_objective(rank: int) -> dict[str, Found | str]:
+    """For each objective what it gives, or its error: one objective's failure is no other's."""
+    found: dict[str, Found | str] = {}
+    for name in OBJECTIVES:
+        try:
+            found[name] = loss_and_gradients(rank, name)
+        except Exception as error:
+            found[name] = repr(error)
     return found
 
 
 @pytest.fixture(scope="module")
-def by_rank(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[float, list[Tensor]]]]:
-    return run(losses, len(SIZES), Path(tmp_path_factory.mktemp("ranks")))
+def by_rank(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found | str]]:
+    return run(every_objective, len(SIZES), Path(tmp_path_factory.mktemp("ranks")))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_rank_has_the_loss_and_its_own_rows_gradient_of_one_process(name: str, by_rank: list) -> None:
-    loss, whole = losses(None)[name]
+    loss, whole = loss_and_gradients(None, name)
     for rank, found in enumerate(by_rank):
+        assert not isinstance(found[name], str), found[name]
         own_loss, gradients = found[name]
         assert own_loss == pytest.approx(loss, abs=1e-12)
         for gradient, wanted in zip(gradients, whole, strict=True):

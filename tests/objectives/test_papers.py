@@ -7,6 +7,7 @@ from math import exp, log, log1p
 import numpy as np
 import pytest
 import torch
+from sentence_transformers.sentence_transformer import losses as peers
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, pairwise_distance
 
@@ -242,3 +243,44 @@ def test_margins_of_unit_vectors_end_at_their_diameter() -> None:
     loss = nf.ContrastiveLoss(margin=2.5)(nf.judged(x, -x, torch.zeros(4, dtype=torch.bool)))
     assert loss.item() == pytest.approx(0.5**2 / 2)
     assert pairwise_distance(x, -x, eps=0).tolist() == pytest.approx([2.0] * 4)
+
+
+@pytest.mark.parametrize("width", [4, 5])
+def test_angle_by_sentence_transformers(width: int) -> None:
+    """A row of odd width gets a 0 at its end."""
+    x, y, scores = draw(6, width), draw(6, width, seed=1), torch.tensor([0.2, 3.0, 0.2, 1.5, 4.0, 0.0])
+    wanted = peers.AnglELoss(torch.nn.Identity(), scale=20.0).compute_loss_from_embeddings([x, y], scores)
+    assert nf.AnglELoss(temperature=0.05)(nf.graded(x, y, scores)).item() == pytest.approx(wanted.item(), **EXACT)
+
+
+def test_cosent_by_sentence_transformers() -> None:
+    x, y, scores = draw(6, 5), draw(6, 5, seed=1), torch.tensor([0.2, 3.0, 0.2, 1.5, 4.0, 0.0])
+    wanted = peers.CoSENTLoss(torch.nn.Identity(), scale=20.0).compute_loss_from_embeddings([x, y], scores)
+    assert nf.CoSENTLoss()(nf.graded(x, y, scores)).item() == pytest.approx(wanted.item(), **EXACT)
+
+
+def test_margin_mse_by_sentence_transformers() -> None:
+    x, y, scores = draw(6, 5), draw(6, 3, 5, seed=1), draw(6, 3, seed=2)
+    wanted = peers.MarginMSELoss(torch.nn.Identity()).compute_loss_from_embeddings([x, *y.unbind(1)], scores)
+    assert nf.MarginMSELoss()(nf.graded(x, y, scores)).item() == pytest.approx(wanted.item(), **EXACT)
+
+
+def test_ranking_by_sentence_transformers() -> None:
+    x, p, n = draw(6, 5), draw(6, 5, seed=1), draw(6, 5, seed=2)
+    wanted = peers.MultipleNegativesRankingLoss(torch.nn.Identity()).compute_loss_from_embeddings([x, p, n], None)
+    assert nf.InfoNCELoss(temperature=0.05)(nf.pairs(x, p, n)).item() == pytest.approx(wanted.item(), **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("peer", "mining", "average"),
+    [
+        (peers.BatchAllTripletLoss, "all", "active"),
+        (peers.BatchHardTripletLoss, "hard", "all"),
+        (peers.BatchSemiHardTripletLoss, "semihard", "all"),
+    ],
+)
+def test_mining_by_sentence_transformers(peer: type, mining: str, average: str) -> None:
+    x, labels = draw(8, 3), torch.tensor([4, 1, 4, 4, 1, 1, 0, 0])
+    wanted = peer(torch.nn.Identity(), margin=0.5).compute_loss_from_embeddings([x], labels).item()
+    loss = nf.TripletLoss(margin=0.5, distance="euclidean", mining=mining, average=average)
+    assert loss(nf.labelled(x, labels)).item() == pytest.approx(wanted, abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import dataclasses
 import inspect
 
@@ -11,8 +12,8 @@ import torch
 
 import nearfar as nf
 from nearfar.objectives import REGISTRY
-from tests.objectives.subjects import CASES, IDS, ONE_SIDED, PROBLEMS, SUBJECTS, Problem, compare
-from tests.reference import softmax
+from tests.objectives.subjects import CASES, IDS, ONE_SIDED, PROBLEMS, SUBJECTS, Problem, compare, sigmoid
+from tests.reference import decisions, softmax
 from tests.reference.gradient import complex_step
 
 every_case = pytest.mark.parametrize("index", range(len(CASES)), ids=IDS)
@@ -146,7 +147,7 @@ def test_nothing_to_learn_is_exactly_0(name: str, reduction: str) -> None:
         assert not any(tensor.grad.any() for tensor in tensors)
 
 
-@pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.suits("labelled")], ids=lambda s: s.name)
+@pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.rows and s.suits("labelled")], ids=lambda s: s.name)
 def test_rows_without_near_candidates_are_left_out_of_the_mean(subject) -> None:
     problem = next(problem for problem in PROBLEMS if problem.name == "labelled")
     rows = subject.rows(problem.plain(*problem.inputs()))
@@ -202,6 +203,30 @@ def test_a_side_without_gradient(side: int) -> None:
     nf.InfoNCELoss()(nf.pairs(*twin)).backward()
     torch.testing.assert_close(alone, twin[side].grad)
     assert both[1 - side].grad is None
+
+
+@pytest.mark.parametrize("name", ["pairs", "views-weights", "judged"])
+def test_the_learnt_scale_and_bias_of_sigmoid_get_their_gradients(name: str) -> None:
+    problem = next(problem for problem in PROBLEMS if problem.name == name)
+    plain = problem.plain(*problem.inputs())
+
+    def loss(log_scale: np.ndarray, bias: np.ndarray) -> complex:
+        rows = decisions.sigmoid(plain, cmath.exp(log_scale[()]), bias[()])
+        return softmax.mean(rows, plain.weights)
+
+    value, gradients = complex_step(loss, (np.array(0.5), np.array(-1.25)))
+    objective = sigmoid()
+    ours = objective(problem.contrast(*problem.tensors()), strip_rows=2)
+    ours.backward()
+    assert ours.item() == pytest.approx(value, rel=0, abs=1e-10)
+    for parameter, gradient in zip((objective.log_scale, objective.bias), gradients, strict=True):
+        assert parameter.shape == ()
+        assert parameter.grad.item() == pytest.approx(float(gradient), rel=0, abs=1e-10)
+
+
+def test_a_sigmoid_that_does_not_learn_has_no_parameters_to_train() -> None:
+    assert not any(parameter.requires_grad for parameter in nf.SigmoidLoss(learnable=False).parameters())
+    assert {name for name, _ in nf.SigmoidLoss().named_parameters()} == {"log_scale", "bias"}
 
 
 @pytest.mark.parametrize("objective", REGISTRY.values(), ids=REGISTRY)
