@@ -15,22 +15,36 @@ from torch import Tensor
 
 import nearfar as nf
 from nearfar.objectives import Objective
-from tests.reference import decisions, distances, relations, softmax
+from tests.reference import decisions, distances, geometry, graded, relations, softmax
 from tests.reference.gradient import complex_step
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An objective with its settings, and the reference that gives the loss of each anchor."""
+    """An objective with its settings, and the reference that gives the total and the weight of each anchor."""
 
     name: str
     make: Callable[..., Objective]
-    rows: Callable[[relations.Plain], softmax.Rows]
+    rows: Callable[[relations.Plain], softmax.Rows] | None = None
+    whole: Callable[[relations.Plain], complex] | None = None
+    """Instead of `rows`, where the loss is one number for the batch."""
+    second: int | None = None
+    """The number of dimensions of graded candidates, where they are what the objective reads."""
     differentiable: bool = True
     """Whether the gradient is that of the value: not where weights in it are held fixed."""
 
     def suits(self, kind: str) -> bool:
         return kind in self.make().contrasts
+
+    def fits(self, problem: Problem) -> bool:
+        """Of a kind it takes, in a shape it takes; without log-probabilities there is no NCE."""
+        if self.name == "nce" and "log_noise" not in problem.options:
+            return False
+        return self.suits(problem.kind) and self.second in (None, len(problem.shapes[-1]))
+
+    def loss(self, plain: relations.Plain) -> complex:
+        """The reference's mean."""
+        return self.whole(plain) if self.whole else softmax.mean(self.rows(plain), plain.weights)
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,13 @@ class Problem:
     def plain(self, *embeddings: np.ndarray) -> relations.Plain:
         return getattr(relations, self.kind)(*embeddings, **self.options)
 
+    def transposed(self, *embeddings: np.ndarray) -> relations.Plain:
+        """Of pairs: positives as anchors. Groups and guide go along; negatives and the queue stay behind."""
+        options = {name: value for name, value in self.options.items() if name != "queue"}
+        if "guide" in options:
+            options["guide"] = (options["guide"][1], options["guide"][0])
+        return relations.pairs(embeddings[1], embeddings[0], **options)
+
 
 def as_tensors(value: Any, dtype: torch.dtype) -> Any:
     """An option as the constructor wants it: tensors, tuples of tensors, or a plain number."""
@@ -69,8 +90,11 @@ def as_tensors(value: Any, dtype: torch.dtype) -> Any:
 
 
 def sigmoid(**options: Any) -> Objective:
-    """In float64, whose root of e as a scale has a logarithm that float32 holds."""
-    return nf.SigmoidLoss(scale=math.exp(0.5), bias=-1.25, **options).double()
+    """In float64, with parameters to the last digit, which the constructor keeps in float32."""
+    objective = nf.SigmoidLoss(bias=-1.25, **options).double()
+    with torch.no_grad():
+        objective.log_scale.fill_(0.5)
+    return objective
 
 
 def softmax_subject(name: str, **options: Any) -> Subject:
@@ -83,6 +107,12 @@ def triplet_subject(distance: str, mining: str, average: str) -> Subject:
     options = {"margin": 0.5, "distance": distance, "mining": mining, "average": average}
     name = f"triplet-{distance}-{mining}-{average}"
     return Subject(name, partial(nf.TripletLoss, **options), partial(distances.triplet, **options))
+
+
+def whole_subject(
+    name: str, objective: type, whole: Callable[..., complex], second: int | None = None, **options: Any
+) -> Subject:
+    return Subject(name, partial(objective, **options), whole=partial(whole, **options), second=second)
 
 
 SUBJECTS = (
@@ -128,17 +158,24 @@ SUBJECTS = (
         partial(nf.MultiSimilarityLoss, beta=5.0, epsilon=None),
         partial(decisions.multi_similarity, alpha=2.0, beta=5.0, base=0.5, epsilon=None),
     ),
+    Subject("prototype", partial(nf.PrototypeLoss, temperature=0.3), partial(geometry.prototype, temperature=0.3)),
+    Subject("marginmse", nf.MarginMSELoss, graded.margin_mse, second=3),
+    whole_subject("alignuniform", nf.AlignUniformLoss, geometry.align_uniform, alpha=2.0, t=2.0, uniformity=1.0),
+    whole_subject("alignuniform-other", nf.AlignUniformLoss, geometry.align_uniform, alpha=3.0, t=1.5, uniformity=0.4),
+    whole_subject("cosent", nf.CoSENTLoss, graded.cosent, second=2, temperature=0.3),
+    whole_subject("angle", nf.AnglELoss, graded.angle, second=2, temperature=0.3),
 )
 
-ONE_SIDED = ("contrastive", "sigmoid", "spectral", "neg", "npair", "supcon")
-"""Equations in which near or far candidates alone have a loss."""
-
-WHOLE_BATCH = {nf.AlignUniformLoss, nf.CoSENTLoss, nf.AnglELoss, nf.MarginMSELoss, nf.PrototypeLoss}
-"""Objectives that are one number for the batch or take another form: tests/objectives/test_whole_batch.py."""
+ONE_SIDED = (
+    *("contrastive", "sigmoid", "spectral", "neg", "npair", "supcon", "alignuniform", "alignuniform-other"),
+    "prototype",
+)
+"""Equations in which near or far candidates alone have a loss, and the one whose centres make their own."""
 
 FIVE = (5, 3)
 LOGS = {"log_noise_positive": [-1.0, -2.0, -0.5, -3.0, -1.25]}
 WEIGHTS = [0.5, 2.0, 0.0, 1.0, 0.25]
+SCORES = [3.0, 0.5, 4.75, 0.5, 2.0]
 
 
 def other_space(*shape: int) -> np.ndarray:
@@ -198,10 +235,22 @@ PROBLEMS = (
     Problem(
         "sampled-own", "sampled", (FIVE, FIVE, (5, 2, 3)), LOGS | {"log_noise": [[-1.5, -0.5]] * 5, "weights": WEIGHTS}
     ),
+    Problem("sampled-without-log-noise", "sampled", (FIVE, FIVE, (4, 3))),
+    Problem("triplets-single", "triplets", ((1, 3), (1, 3), (1, 3))),
+    Problem("judged-only-near", "judged", (FIVE, FIVE), {"near": [True] * 5}),
+    Problem("judged-only-far", "judged", (FIVE, FIVE), {"near": [False] * 5, "weights": WEIGHTS}),
     Problem("assigned", "assigned", (FIVE, (4, 3)), {"assignment": [3, 0, 0, 2, 3]}),
+    Problem("assigned-weights", "assigned", (FIVE, (3, 3)), {"assignment": [1, 0, 0, 2, 1], "weights": WEIGHTS}),
+    Problem("assigned-one-centre", "assigned", (FIVE, (1, 3)), {"assignment": [0] * 5}),
+    Problem("graded", "graded", ((5, 4), (5, 4)), {"scores": SCORES}),
+    Problem("graded-weights", "graded", ((5, 6), (5, 6)), {"scores": SCORES, "weights": WEIGHTS}),
+    Problem("graded-equal-scores", "graded", ((5, 4), (5, 4)), {"scores": [2.5] * 5}),
+    Problem("graded-single", "graded", ((1, 4), (1, 4)), {"scores": [2.5]}),
+    Problem("graded-two", "graded", (FIVE, (5, 2, 3)), {"scores": [[2.0, -1.5]] * 5, "weights": WEIGHTS}),
+    Problem("graded-many", "graded", (FIVE, (5, 4, 3)), {"scores": other_space(5, 4).tolist()}),
 )
 
-CASES = tuple((subject, problem) for subject in SUBJECTS for problem in PROBLEMS if subject.suits(problem.kind))
+CASES = tuple((subject, problem) for subject in SUBJECTS for problem in PROBLEMS if subject.fits(problem))
 IDS = tuple(f"{subject.name}-{problem.name}" for subject, problem in CASES)
 
 
@@ -211,8 +260,7 @@ def expected(subject: Subject, index: int) -> tuple[float, tuple[np.ndarray, ...
     problem = CASES[index][1]
 
     def loss(*embeddings: np.ndarray) -> complex:
-        plain = problem.plain(*embeddings)
-        return softmax.mean(subject.rows(plain), plain.weights)
+        return subject.loss(problem.plain(*embeddings))
 
     return complex_step(loss, problem.inputs())
 

@@ -51,8 +51,8 @@ every_subject = pytest.mark.parametrize(("subject", "kind"), EVERYWHERE)
 
 
 def at(subject: Subject, temperature: float, reduction: str = "mean") -> Objective:
-    """The subject's objective at a temperature, where it has one."""
-    objective = subject.make(reduction=reduction)
+    """The subject's objective at a temperature and with a reduction, where it has them."""
+    objective = subject.make(reduction=reduction) if subject.rows else subject.make()
     return replace(objective, temperature=temperature) if hasattr(objective, "temperature") else objective
 
 
@@ -73,9 +73,8 @@ def near_convergence(count: int = 64, width: int = 32, cosine: float = 0.95) -> 
 
 
 def assert_rows_close(found: Tensor, wanted: Tensor, tolerance: float) -> None:
-    """Each row within `tolerance` of its own norm."""
-    missed = (found.double() - wanted).norm(dim=1)
-    assert (missed <= tolerance * wanted.norm(dim=1)).all()
+    """Each row within `tolerance` of its own norm; a row without gradient, as a hinge has many, exactly so."""
+    assert ((found.double() - wanted).norm(dim=1) <= tolerance * wanted.norm(dim=1)).all()
 
 
 @every_subject
@@ -145,7 +144,9 @@ def test_temperature_of_a_thousandth(subject: Subject, kind: str) -> None:
     exact, *wanted = gradients(at(subject, 0.001), kind, first, second, torch.float64)
     assert loss.item() == pytest.approx(exact.item(), rel=1e-5)
     for side in range(2):
-        torch.testing.assert_close(found[side].double(), wanted[side], rtol=0, atol=1e-3 * wanted[side].abs().max())
+        # What is below 1e-30 has no place in float32.
+        atol = 1e-3 * wanted[side].abs().max().item() + 1e-30
+        torch.testing.assert_close(found[side].double(), wanted[side], rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -169,7 +170,7 @@ def test_half_precision_input_is_summed_in_float32(subject: Subject, kind: str, 
 def test_autocast_does_not_reach_the_scores(subject: Subject, kind: str, reduction: str) -> None:
     """A loop calls the loss within torch.autocast, as PyTorch's own recipe has it; the sums stay float32."""
     first, second = draw(32, WIDTH), draw(32, WIDTH, seed=1)
-    objective = subject.make(reduction=reduction)
+    objective = subject.make(reduction=reduction) if subject.rows else subject.make()
     wanted = gradients(objective, kind, first, second, torch.float32)
     leaves = [first.requires_grad_(), second.requires_grad_()]
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import dataclasses
 import inspect
 
@@ -11,16 +12,18 @@ import torch
 
 import nearfar as nf
 from nearfar.objectives import REGISTRY
-from tests.objectives.subjects import CASES, IDS, ONE_SIDED, PROBLEMS, SUBJECTS, WHOLE_BATCH, Problem, compare
-from tests.reference import relations, softmax
+from tests.objectives.subjects import CASES, IDS, ONE_SIDED, PROBLEMS, SUBJECTS, Problem, compare, sigmoid
+from tests.reference import decisions, softmax
 from tests.reference.gradient import complex_step
 
 every_case = pytest.mark.parametrize("index", range(len(CASES)), ids=IDS)
+BY_ROW = [index for index, (subject, _) in enumerate(CASES) if subject.rows]
+every_case_by_row = pytest.mark.parametrize("index", BY_ROW, ids=[IDS[index] for index in BY_ROW])
 PAIRS = [problem for problem in PROBLEMS if problem.kind == "pairs"]
 
 
 def test_every_registered_objective_is_a_subject() -> None:
-    assert {type(subject.make()) for subject in SUBJECTS} | WHOLE_BATCH == set(REGISTRY.values())
+    assert {type(subject.make()) for subject in SUBJECTS} == set(REGISTRY.values())
 
 
 @every_case
@@ -45,7 +48,9 @@ def test_gradcheck(index: int, reduction: str) -> None:
     subject, problem = CASES[index]
     if not subject.differentiable:
         pytest.skip("weights in it are held fixed: test_float64 has its gradient")
-    objective = subject.make(reduction=reduction)
+    if subject.whole and reduction == "none":
+        pytest.skip("one number for the batch")
+    objective = subject.make() if subject.whole else subject.make(reduction=reduction)
     assert torch.autograd.gradcheck(
         lambda *embeddings: objective(problem.contrast(*embeddings), strip_rows=2),
         problem.tensors(),
@@ -53,7 +58,7 @@ def test_gradcheck(index: int, reduction: str) -> None:
     )
 
 
-@every_case
+@every_case_by_row
 def test_every_row_and_their_sum(index: int) -> None:
     subject, problem = CASES[index]
     plain = problem.plain(*problem.inputs())
@@ -69,7 +74,7 @@ def test_every_row_and_their_sum(index: int) -> None:
 
 
 @pytest.mark.parametrize("reduction", ["sum", "none"])
-@every_case
+@every_case_by_row
 def test_gradients_of_the_other_reductions(index: int, reduction: str) -> None:
     subject, problem = CASES[index]
     plain = problem.plain(*problem.inputs())
@@ -104,12 +109,7 @@ def test_symmetric_is_the_average_with_the_roles_exchanged(problem: Problem, red
     options = {"temperature": 0.3, "similarity": "cosine"}
 
     def loss(anchors: np.ndarray, positives: np.ndarray, *negatives: np.ndarray) -> complex:
-        options_back = {name: value for name, value in problem.options.items() if name in ("groups", "weights")}
-        if "guide" in problem.options:
-            first, second, *_ = problem.options["guide"]
-            options_back |= {"guide": (second, first), "guide_margin": problem.options.get("guide_margin", 0.0)}
-        back = relations.pairs(positives, anchors, **options_back)
-        sides = (problem.plain(anchors, positives, *negatives), back)
+        sides = (problem.plain(anchors, positives, *negatives), problem.transposed(anchors, positives))
         return sum(softmax.mean(softmax.infonce(side, **options), side.weights) for side in sides) / 2
 
     value, gradients = complex_step(loss, problem.inputs())
@@ -147,7 +147,7 @@ def test_nothing_to_learn_is_exactly_0(name: str, reduction: str) -> None:
         assert not any(tensor.grad.any() for tensor in tensors)
 
 
-@pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.suits("labelled")], ids=lambda s: s.name)
+@pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.rows and s.suits("labelled")], ids=lambda s: s.name)
 def test_rows_without_near_candidates_are_left_out_of_the_mean(subject) -> None:
     problem = next(problem for problem in PROBLEMS if problem.name == "labelled")
     rows = subject.rows(problem.plain(*problem.inputs()))
@@ -203,6 +203,30 @@ def test_a_side_without_gradient(side: int) -> None:
     nf.InfoNCELoss()(nf.pairs(*twin)).backward()
     torch.testing.assert_close(alone, twin[side].grad)
     assert both[1 - side].grad is None
+
+
+@pytest.mark.parametrize("name", ["pairs", "views-weights", "judged"])
+def test_the_learnt_scale_and_bias_of_sigmoid_get_their_gradients(name: str) -> None:
+    problem = next(problem for problem in PROBLEMS if problem.name == name)
+    plain = problem.plain(*problem.inputs())
+
+    def loss(log_scale: np.ndarray, bias: np.ndarray) -> complex:
+        rows = decisions.sigmoid(plain, cmath.exp(log_scale[()]), bias[()])
+        return softmax.mean(rows, plain.weights)
+
+    value, gradients = complex_step(loss, (np.array(0.5), np.array(-1.25)))
+    objective = sigmoid()
+    ours = objective(problem.contrast(*problem.tensors()), strip_rows=2)
+    ours.backward()
+    assert ours.item() == pytest.approx(value, rel=0, abs=1e-10)
+    for parameter, gradient in zip((objective.log_scale, objective.bias), gradients, strict=True):
+        assert parameter.shape == ()
+        assert parameter.grad.item() == pytest.approx(float(gradient), rel=0, abs=1e-10)
+
+
+def test_a_sigmoid_that_does_not_learn_has_no_parameters_to_train() -> None:
+    assert not any(parameter.requires_grad for parameter in nf.SigmoidLoss(learnable=False).parameters())
+    assert {name for name, _ in nf.SigmoidLoss().named_parameters()} == {"log_scale", "bias"}
 
 
 @pytest.mark.parametrize("objective", REGISTRY.values(), ids=REGISTRY)

@@ -12,7 +12,10 @@ Row = Sequence[complex]
 
 @dataclass(frozen=True)
 class Plain:
-    """Anchors and candidates, with the candidates near to and far from each anchor listed by number."""
+    """Anchors and candidates, with the candidates near to and far from each anchor listed by number.
+
+    Graded candidates are in neither list but in `own`, with their `scores`.
+    """
 
     anchors: Sequence[Row]
     candidates: Sequence[Row]
@@ -20,6 +23,9 @@ class Plain:
     far: list[list[int]]
     weights: Sequence[float]
     log_noise: Sequence[float] | None = None
+    own: list[list[int]] | None = None
+    scores: list[list[float]] | None = None
+    labels: Sequence[int] | None = None
 
 
 def pairs(
@@ -88,7 +94,7 @@ def labelled(
     far = [[j for j in range(len(candidates)) if j >= n or labels[j] != labels[i]] for i in range(n)]
     if guide is not None:
         far = _guided(near, far, guide, guide, guide_margin)
-    return Plain(items, candidates, near, far, weights or [1.0] * n)
+    return Plain(items, candidates, near, far, weights or [1.0] * n, labels=labels)
 
 
 def assigned(
@@ -131,6 +137,22 @@ def sampled(
     of_noise = log_noise if noise.ndim == 3 else [log_noise] * n
     logs = [log for p, row in zip(log_noise_positive, of_noise, strict=True) for log in (p, *row)]
     return replace(plain, log_noise=logs)
+
+
+def graded(
+    first: np.ndarray,
+    second: np.ndarray,
+    scores: Sequence[float] | Sequence[Sequence[float]],
+    weights: Sequence[float] | None = None,
+) -> Plain:
+    """Its own candidate, or k of them, with a score for each; neither near nor far."""
+    n = len(first)
+    rows = _flat(second)
+    k = len(rows) // n
+    own = [list(range(i * k, (i + 1) * k)) for i in range(n)]
+    listed = [list(np.atleast_1d(row)) for row in scores]
+    nobody: list[list[int]] = [[] for _ in range(n)]
+    return Plain(_listed(first), _listed(second), nobody, nobody, weights or [1.0] * n, own=own, scores=listed)
 
 
 def _own(anchors: np.ndarray, rows: list[list[list[np.ndarray]]], weights: Sequence[float] | None) -> Plain:
