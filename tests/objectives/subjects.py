@@ -147,7 +147,12 @@ SUBJECTS = (
     Subject("nce", nf.NCELoss, decisions.nce),
     Subject("sigmoid", sigmoid, partial(decisions.sigmoid, scale=math.exp(0.5), bias=-1.25)),
     Subject("spectral", nf.SpectralLoss, decisions.spectral),
-    Subject("circle", partial(nf.CircleLoss, scale=8.0), partial(decisions.circle, margin=0.25, scale=8.0), False),
+    Subject(
+        "circle",
+        partial(nf.CircleLoss, scale=8.0),
+        partial(decisions.circle, margin=0.25, scale=8.0),
+        differentiable=False,
+    ),
     Subject(
         "multisimilarity",
         partial(nf.MultiSimilarityLoss, beta=5.0),
