@@ -44,16 +44,23 @@ class Recipe:
     others: Mapping[str, Any] = field(default_factory=dict)
     replicated: frozenset[str] = frozenset()
 
-    def again(self, embedding: Change = lambda part: part, other: Change = lambda part: part) -> Contrast:
-        """The contrast of the parts changed."""
-        embeddings = {name: self._changed(name, part, embedding) for name, part in self.embeddings.items()}
-        others = {name: self._changed(name, part, other) for name, part in self.others.items()}
-        return self.make(**embeddings, **others)
+    def again(
+        self, embedding: Change, other: Change = lambda part: part, but: frozenset[str] = frozenset()
+    ) -> Contrast:
+        """The contrast of the parts changed, but for those named."""
+        changes = [(self.embeddings, embedding), (self.others, other)]
+        parts = {
+            name: part if name in but else _changed(part, change)
+            for named, change in changes
+            for name, part in named.items()
+        }
+        return self.make(**parts)
 
-    def _changed(self, name: str, part: Any, change: Change) -> Any:
-        if isinstance(part, tuple):
-            return tuple(change(each) for each in part)
-        return change(part) if isinstance(part, Tensor) else part
+
+def _changed(part: Any, change: Change) -> Any:
+    if isinstance(part, tuple):
+        return tuple(change(each) for each in part)
+    return change(part) if isinstance(part, Tensor) else part
 
 
 @dataclass(frozen=True)

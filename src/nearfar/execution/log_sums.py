@@ -18,6 +18,7 @@ from torch import Tensor
 from nearfar.contrasts import Contrast, Index, Strip
 from nearfar.execution.ranks import gathered_rows, log_total_over_ranks_, total_over_ranks_
 from nearfar.execution.scores import MakeScores, Scores, hide_
+from nearfar.execution.settings import current, resumed
 from nearfar.execution.strips import blocks, buffers
 
 
@@ -88,7 +89,8 @@ class _LogSums(torch.autograd.Function):
             raise RuntimeError("the loss is differentiable once (found create_graph=True)")
         row_sums, column_sums, *tensors = ctx.saved_tensors
         slopes = Slopes(near, row_sums, rows, column_sums, columns)
-        return None, None, *ctx.sweep.pull(ctx.make_scores, tensors, slopes)
+        with resumed(ctx.sweep.settings):
+            return None, None, *ctx.sweep.pull(ctx.make_scores, tensors, slopes)
 
 
 class _Plain:
@@ -99,6 +101,7 @@ class _Plain:
         self.row, self.column = torch.empty(0), torch.empty(0)
         self.mine = slice(0, 0)
         self.kept: tuple[Scores, Tensor] | None = None
+        self.settings = current()
 
     def strips(self, like: Tensor) -> Iterator[tuple[slice, int, Tensor, Strip]]:
         """Rows, the first column, room for the scores, and the relation with columns counted from the first."""

@@ -23,7 +23,7 @@ def whole_batch(contrast: Contrast) -> Contrast:
     """The contrast of all ranks' parts, in the order of ranks; without a group, the contrast itself."""
     if current().group is None:
         return contrast
-    return contrast.recipe.again(embedding=_gathered, other=_gathered)
+    return contrast.recipe.again(_gathered, _gathered, but=contrast.recipe.replicated)
 
 
 def my_share(items: Sequence[Item]) -> Sequence[Item]:

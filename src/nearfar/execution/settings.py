@@ -58,6 +58,16 @@ def current() -> Settings:
     return _settings.get()
 
 
+@contextmanager
+def resumed(settings: Settings) -> Iterator[None]:
+    """The settings of an earlier moment: a backward pass runs as its forward pass did, wherever it is called from."""
+    token = _settings.set(settings)
+    try:
+        yield
+    finally:
+        _settings.reset(token)
+
+
 def rows_per_strip(strip_rows: int | None, columns: int, element_size: int) -> int:
     """Rows of a strip of that many columns, from the call's own wish or the block's settings."""
     _check(strip_rows=strip_rows)

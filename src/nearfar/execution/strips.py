@@ -8,7 +8,7 @@ gradient while they are there, and two more products carry it to anchors and can
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from nearfar.contrasts import Contrast, Strip
 from nearfar.execution.ranks import my_share, total_over_ranks_
 from nearfar.execution.scores import MakeScores, Scores
-from nearfar.execution.settings import rows_per_strip
+from nearfar.execution.settings import Settings, current, resumed, rows_per_strip
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Task:
     contrast: Contrast
     make_scores: MakeScores
     strip_rows: int | None
+    settings: Settings = field(default_factory=current)
 
 
 def mean_over_rows(task: Task, tensors: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -83,11 +84,11 @@ class _Mean(torch.autograd.Function):
     def forward(ctx: Any, task: Task, graph: bool, *tensors: Tensor) -> Tensor:
         scores = task.make_scores(tensors)
         wanted = graph and any(ctx.needs_input_grad)
-        terms = _sweep(task, scores, task.contrast.weights, wanted)
+        terms, gradients = _sweep(task, scores, task.contrast.weights, wanted)
         weight = terms.weight.sum()
         share = torch.where(weight > 0, 1 / weight, 0.0)
         if wanted:
-            ctx.save_for_backward(*(gradient.mul_(share) for gradient in scores.gradients()))
+            ctx.save_for_backward(*(gradient.mul_(share) for gradient in gradients))
         return terms.total.sum() * share
 
     @staticmethod
@@ -102,7 +103,7 @@ class _Totals(torch.autograd.Function):
     def forward(ctx: Any, task: Task, *tensors: Tensor) -> Tensor:
         ctx.task = task
         ctx.save_for_backward(*tensors)
-        return _sweep(task, task.make_scores(tensors), task.contrast.weights, False).total
+        return _sweep(task, task.make_scores(tensors), task.contrast.weights, False)[0].total
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -110,12 +111,12 @@ class _Totals(torch.autograd.Function):
             raise RuntimeError("the loss is differentiable once (found create_graph=True)")
         weights = ctx.task.contrast.weights
         scores = ctx.task.make_scores(ctx.saved_tensors)
-        _sweep(ctx.task, scores, upstream if weights is None else upstream * weights, True)
-        return None, *scores.gradients()
+        with resumed(ctx.task.settings):
+            return None, *_sweep(ctx.task, scores, upstream if weights is None else upstream * weights, True)[1]
 
 
-def _sweep(task: Task, scores: Scores, weights: Tensor | None, gradient: bool) -> Terms:
-    """The terms of all rows times their weights; with `gradient`, that of their sum is left in `scores`."""
+def _sweep(task: Task, scores: Scores, weights: Tensor | None, gradient: bool) -> tuple[Terms, tuple[Tensor, ...]]:
+    """The terms of all rows times their weights and, where asked, the gradients of the sum of their totals."""
     contrast = task.contrast
     total = contrast.anchors.new_zeros(len(contrast), dtype=_wide(contrast))
     weight = torch.zeros_like(total)
@@ -129,8 +130,9 @@ def _sweep(task: Task, scores: Scores, weights: Tensor | None, gradient: bool) -
             if weights is not None:
                 factor = weights[rows] if factor is None else factor * weights[rows]
             scores.pull(rows, buffer, factor)
-    total_over_ranks_(total, weight, *(scores.gradients() if gradient else ()))
-    return Terms(total, weight) if weights is None else Terms(total * weights, weight * weights)
+    gradients = scores.gradients() if gradient else ()
+    total_over_ranks_(total, weight, *gradients)
+    return Terms(total, weight) if weights is None else Terms(total * weights, weight * weights), gradients
 
 
 def buffers(contrast: Contrast, strip_rows: int | None, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:

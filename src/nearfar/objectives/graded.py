@@ -7,6 +7,7 @@ from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from nearfar.contrasts import Contrast
 from nearfar.execution import Terms
@@ -67,19 +68,15 @@ class AnglELoss(CoSENTLoss):
         temperature: divides the similarities.
 
     Raises:
-        ValueError: an argument is out of range, or the embeddings' width is odd.
+        ValueError: an argument is out of range.
     """
 
     equation: ClassVar[str] = "CoSENT with |sum of re and im of x / y| for the cosine"
     source: ClassVar[str] = "Li & Li 2023"
 
     def similarity(self, first: Tensor, second: Tensor) -> Tensor:
-        if first.shape[-1] % 2:
-            raise ValueError(
-                f"AnglELoss: found width {first.shape[-1]}, wanted an even one, for real and imaginary parts"
-            )
-        a, b = first.chunk(2, dim=-1)
-        c, d = second.chunk(2, dim=-1)
+        a, b = _halves(first)
+        c, d = _halves(second)
         norms = torch.linalg.vector_norm(first, dim=-1) * torch.linalg.vector_norm(second, dim=-1)
         total = (a * c + b * d + b * c - a * d).sum(-1)
         zero = norms == 0
@@ -130,6 +127,11 @@ def graded_parts(contrast: Contrast) -> tuple[Tensor, Tensor, Tensor]:
     assert contrast.scores is not None
     wide = torch.promote_types(contrast.anchors.dtype, torch.float32)
     return contrast.anchors.to(wide), contrast.own.to(wide), contrast.scores.to(wide)
+
+
+def _halves(rows: Tensor) -> tuple[Tensor, ...]:
+    """Real and imaginary parts; an odd width lacks its last imaginary part, which is 0."""
+    return pad(rows, (0, rows.shape[-1] % 2)).chunk(2, dim=-1)
 
 
 def _log_one_plus_inversions(similar: Tensor, log_weight: Tensor, scores: Tensor) -> Tensor:
