@@ -24,6 +24,7 @@ LAYERS = (
     ("contrasts",),
     ("execution",),
     ("objectives",),
+    ("testing",),
     ("integrations",),
     ("data",),
     ("encoders",),

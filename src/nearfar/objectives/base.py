@@ -27,6 +27,7 @@ class Objective(Protocol):
         equation: the equation in plain characters, for `nearfar objectives`.
         source: the paper.
         contrasts: kinds of contrast the equation is made for.
+        by_direction: whether it looks at nothing of an embedding but its direction.
     """
 
     equation: ClassVar[str]
@@ -35,6 +36,9 @@ class Objective(Protocol):
 
     @property
     def reduction(self) -> Reduction: ...
+
+    @property
+    def by_direction(self) -> bool: ...
 
     def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor: ...
 
@@ -47,6 +51,11 @@ class RowLoss:
 
     contrasts: ClassVar[tuple[str, ...]] = EMBEDDED
     reduction: Reduction
+
+    @property
+    def by_direction(self) -> bool:
+        """Whether only the directions of embeddings count: where scores are cosines."""
+        return False
 
     def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
         """The loss of a contrast.

@@ -37,6 +37,7 @@ class CoSENTLoss:
     source: ClassVar[str] = "Su 2022"
     contrasts: ClassVar[tuple[str, ...]] = ("graded",)
     reduction: ClassVar[Reduction] = "mean"
+    by_direction: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self, temperature=self.temperature)
@@ -105,6 +106,7 @@ class MarginMSELoss:
     equation: ClassVar[str] = "((s_1 - s_b) - (t_1 - t_b))^2"
     source: ClassVar[str] = "Hofstatter et al. 2020"
     contrasts: ClassVar[tuple[str, ...]] = ("graded",)
+    by_direction: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))

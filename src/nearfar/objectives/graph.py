@@ -83,6 +83,7 @@ class AlignUniformLoss:
     source: ClassVar[str] = "Wang & Isola 2020"
     contrasts: ClassVar[tuple[str, ...]] = RowLoss.contrasts
     reduction: ClassVar[Reduction] = "mean"
+    by_direction: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self, alpha=self.alpha, t=self.t)

@@ -52,6 +52,11 @@ class Matryoshka(nn.Module):
         return self.objective.contrasts
 
     @property
+    def by_direction(self) -> bool:
+        """That of the objective."""
+        return self.objective.by_direction
+
+    @property
     def reduction(self) -> Reduction:
         """That of the objective."""
         return self.objective.reduction

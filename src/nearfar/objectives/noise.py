@@ -131,6 +131,10 @@ class SigmoidLoss(nn.Module, LogisticLoss):
         """The loss of a contrast, see `RowLoss.__call__`."""
         return LogisticLoss.__call__(self, contrast, strip_rows=strip_rows)
 
+    @property
+    def by_direction(self) -> bool:
+        return True
+
     def space(self, contrast: Contrast) -> Space:
         device = contrast.anchors.device
         scaled = cosine(contrast, self.log_scale.to(device).exp())

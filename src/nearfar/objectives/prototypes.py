@@ -38,6 +38,7 @@ class PrototypeLoss:
     equation: ClassVar[str] = "-log( exp(cos(x, c_own)/t) / sum_k exp(cos(x, c_k)/t) )"
     source: ClassVar[str] = "Li et al. 2021"
     contrasts: ClassVar[tuple[str, ...]] = ("assigned", "labelled")
+    by_direction: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self, temperature=self.temperature)

@@ -45,6 +45,10 @@ class OneAgainstFar(SoftmaxLoss):
             raise ValueError(f"{type(self).__name__}: debias: found {self.debias!r}, wanted a share below 1")
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
 
+    @property
+    def by_direction(self) -> bool:
+        return True
+
     def space(self, contrast: Contrast) -> Space:
         return cosine(contrast, 1 / self.temperature)
 
@@ -125,6 +129,10 @@ class InfoNCELoss(OneAgainstFar):
         check_choice(self, similarity=(self.similarity, get_args(Similarity)))
         if self.debias and self.similarity != "cosine":
             raise ValueError("InfoNCELoss: debias: found similarity 'dot', wanted 'cosine', whose floor is known")
+
+    @property
+    def by_direction(self) -> bool:
+        return self.similarity == "cosine"
 
     def space(self, contrast: Contrast) -> Space:
         return (cosine if self.similarity == "cosine" else dot)(contrast, 1 / self.temperature)
@@ -248,6 +256,10 @@ class SupConLoss(SoftmaxLoss):
     def __post_init__(self) -> None:
         check_positive(self, temperature=self.temperature)
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
+
+    @property
+    def by_direction(self) -> bool:
+        return True
 
     def space(self, contrast: Contrast) -> Space:
         return cosine(contrast, 1 / self.temperature)

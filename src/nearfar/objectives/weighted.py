@@ -45,6 +45,10 @@ class CircleLoss(ByAutograd):
         check_from_zero(self, margin=self.margin)
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
 
+    @property
+    def by_direction(self) -> bool:
+        return True
+
     def space(self, contrast: Contrast) -> Space:
         return cosine(contrast)
 
@@ -93,6 +97,10 @@ class MultiSimilarityLoss(ByAutograd):
         if self.epsilon is not None:
             check_from_zero(self, epsilon=self.epsilon)
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
+
+    @property
+    def by_direction(self) -> bool:
+        return True
 
     def space(self, contrast: Contrast) -> Space:
         return cosine(contrast)

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
+OBJECTIVE_RATE = 1e-2
+"""Learning rate of what an objective itself learns, a scale or a bias."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What a watcher of the run is shown after each step.
@@ -185,8 +189,11 @@ class _Run:
         self.accelerator, self.encoder, self.objective = accelerator, encoder, objective
         self.settings, self.sources, self.evaluate_on, self.watch = settings, sources, evaluate_on, watch
         assert settings.learning_rate is not None
-        self.optimiser = accelerator.prepare(encoder.optimiser(settings.learning_rate))
-        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        optimisers = [encoder.optimiser(settings.learning_rate)]
+        if isinstance(objective, torch.nn.Module) and [*objective.parameters()]:
+            optimisers.append(torch.optim.Adam(objective.parameters(), lr=OBJECTIVE_RATE))
+        self.optimisers = [accelerator.prepare(optimiser) for optimiser in optimisers]
+        self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
         self.outcome = Outcome(encoder.model, settings, evaluate_on=tuple(evaluate_on))
         self.best_figure = -np.inf
         self.best_state: dict[str, torch.Tensor] = {}
@@ -224,7 +231,8 @@ class _Run:
         return self.outcome
 
     def _step(self, source: Source, rows: Any, progress: float) -> None:
-        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+        groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
+        for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
         self.encoder.model.train()
         loss = self.objective(source.contrast(rows, self.encoder, self.objective))
@@ -235,8 +243,9 @@ class _Run:
         self.accelerator.backward(loss)
         if self.encoder.gradient_clip:
             self.accelerator.clip_grad_norm_(self.encoder.model.parameters(), self.encoder.gradient_clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
 
     def _measure(self, step: int, budget: Budget) -> tuple[Measurement, ...]:
         self.encoder.fold()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 import tomllib
 from pathlib import Path
@@ -110,5 +111,10 @@ class Settings(BaseModel):
             near = difflib.get_close_matches(self.objective, REGISTRY, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(f"objective: found {self.objective!r}, wanted one of {', '.join(REGISTRY)}{hint}")
-        options = {} if self.temperature is None else {"temperature": self.temperature}
-        return REGISTRY[self.objective](**options)
+        objective = REGISTRY[self.objective]
+        if self.temperature is None:
+            return objective()
+        if "temperature" not in inspect.signature(objective).parameters:
+            raise InputError(f"temperature: found {self.temperature}, wanted none: {objective.__name__} has none")
+        options: dict[str, Any] = {"temperature": self.temperature}
+        return objective(**options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nearfar.contrasts import Contrast, labelled, pairs, views
+from nearfar.contrasts import Contrast, graded, labelled, pairs, views
 from nearfar.data import Table
 from nearfar.encoders import Encoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
-from nearfar.objectives import Objective
+from nearfar.objectives import MarginMSELoss, Objective
 
 Ids = NDArray[np.int64]
 
@@ -44,15 +45,23 @@ class Source:
         """The contrast of these rows, embedded with a graph."""
         roles = [role for role in self.table.text_roles for _ in range(2 if self.table.kind == "texts" else 1)]
         tokens = Tokens.concatenate([self.tokens[role].take(rows) for role in roles])
-        embedded = encoder.embed(tokens, any_length=by_direction(objective))
-        parts = torch.split(embedded, len(rows))
-        if self.table.kind == "labelled":
-            return labelled(parts[0], torch.from_numpy(self.ids["label"][rows]))
+        embedded = encoder.embed(tokens, any_length=objective.by_direction)
+        first, *others = torch.split(embedded, len(rows))
+        kind = contrast_for(self.table, objective)
+        if kind == "labelled":
+            return labelled(first, torch.from_numpy(self.ids["label"][rows]))
+        if kind == "graded":
+            return graded(first, others[0], torch.from_numpy(self.scores[rows]))
         groups = torch.from_numpy(duplicate_groups([self.ids[role][rows] for role in dict.fromkeys(roles[:2])]))
-        if objective.contrasts == ("views",):
-            return views(parts[0], parts[1], groups=groups)
-        negatives = embedded[2 * len(rows) :] if len(parts) > 2 else None  # all anchors see all of them
-        return pairs(parts[0], parts[1], negatives, groups=groups)
+        if kind == "views":
+            return views(first, others[0], groups=groups)
+        negatives = embedded[2 * len(rows) :] if len(others) > 1 else None  # all anchors see all of them
+        return pairs(first, others[0], negatives, groups=groups)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """Each row's score, of a scored table."""
+        return np.asarray(self.table.column("score"), dtype=np.float64)
 
 
 def prepare(table: Table, encoder: Encoder, objective: Objective) -> Source:
@@ -67,9 +76,16 @@ def prepare(table: Table, encoder: Encoder, objective: Objective) -> Source:
     return Source(table, tokens, {role: number_texts(table, role) for role in numbered})
 
 
-def by_direction(objective: Objective) -> bool:
-    """Whether it is known that the objective does not look at the lengths of embeddings."""
-    return getattr(objective, "similarity", None) == "cosine"
+KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": ("pairs", "views"), "texts": ("pairs", "views")}
+"""Contrasts that can be made of a table, the first that an objective takes being taken."""
+
+
+def contrast_for(table: Table, objective: Objective) -> str | None:
+    """The kind of contrast that the objective takes and the table holds; None where there is none."""
+    if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
+        return None
+    fitting = [kind for kind in KINDS[table.kind] if kind in objective.contrasts]
+    return next((kind for kind in fitting if kind != "views" or not table.negatives), None)
 
 
 def check_usable(table: Table, objective: Objective) -> None:
@@ -77,16 +93,31 @@ def check_usable(table: Table, objective: Objective) -> None:
     name = type(objective).__name__
     if len(table) < 2:
         raise InputError(f"{table.source}: found {len(table)} row, wanted at least 2 to contrast with each other")
+    if table.kind == "labelled" and len(set(table.column("label"))) < 2:
+        raise InputError(f"{table.source}: found one label only, wanted at least two")
+    if contrast_for(table, objective) is not None:
+        return
     if table.kind == "scored":
         raise InputError(
             f"{table.source}: found sentence1, sentence2 and score, which {name} cannot train on; wanted anchor and"
-            " positive (--column anchor=sentence1 --column positive=sentence2, with --where score=1 for near pairs)"
+            " positive (--column anchor=sentence1 --column positive=sentence2, with --where score=1 for near pairs),"
+            " or an objective of graded pairs: cosent, angle"
         )
-    if objective.contrasts == ("views",) and (table.kind == "labelled" or table.negatives):
-        found = "labels" if table.kind == "labelled" else "negatives"
-        raise InputError(f"{table.source}: found {found}, which {name} has no place for; wanted text or pairs alone")
-    if table.kind == "labelled" and len(set(table.column("label"))) < 2:
-        raise InputError(f"{table.source}: found one label only, wanted at least two")
+    found = "labels" if table.kind == "labelled" else "negatives" if table.negatives else "pairs"
+    raise InputError(f"{table.source}: found {found}, which {name} has no place for; wanted {_wanted(objective)}")
+
+
+def _wanted(objective: Objective) -> str:
+    """What tables the objective takes, in words."""
+    words = {
+        "pairs": "anchor and positive",
+        "views": "text or pairs alone",
+        "labelled": "text and label",
+        "graded": "sentence1, sentence2 and score",
+    }
+    return " or ".join(word for kind, word in words.items() if kind in objective.contrasts) or (
+        f"nothing that a table holds: it is made for nearfar.{objective.contrasts[0]} in your own loop"
+    )
 
 
 def column(table: Table, role: str) -> Iterator[list[Any]]:
