@@ -10,11 +10,12 @@ from typing import Any
 
 from nearfar.execution.log_sums import LogSums, log_sums
 from nearfar.execution.ranks import whole_batch
-from nearfar.execution.scores import Distances, Dots, MakeScores, hide_, with_columns
+from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, hide_, with_columns
 from nearfar.execution.settings import execution, rows_per_strip
 from nearfar.execution.strips import RowObjective, Task, Terms, blocks, mean_over_rows, total_of_rows
 
 __all__ = [
+    "Cosines",
     "Distances",
     "Dots",
     "LogSums",

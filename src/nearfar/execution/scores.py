@@ -30,7 +30,7 @@ class Scores(Protocol):
         """
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradients of anchors, shared and own candidates so far."""
+        """The gradients of anchors, shared and own candidates, once all is pulled."""
 
 
 MakeScores = Callable[[Sequence[Tensor]], Scores]
@@ -46,17 +46,22 @@ class Dots:
         self.columns = self.width + len(self.shared)
         self._gradients: tuple[Tensor, Tensor, Tensor] | None = None
 
+    def rows(self, rows: slice) -> Tensor:
+        """The anchors ``(r, d)`` of some rows."""
+        return self.anchors[rows]
+
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
+        here = self.rows(rows)
         if self.width:
-            out[:, : self.width] = torch.bmm(self.own[rows], self.anchors[rows, :, None])[:, :, 0]
+            out[:, : self.width] = torch.bmm(self.own[rows], here[:, :, None])[:, :, 0]
         if len(self.shared):
-            torch.mm(self.anchors[rows], self.shared[start:].T, out=out[:, self.width :])
+            torch.mm(here, self.shared[start:].T, out=out[:, self.width :])
         hide_(out, ignored)
 
     def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
-        for_anchors, for_shared, for_own = self.gradients()
+        for_anchors, for_shared, for_own = self.room()
         # The factor goes to the narrow operands, not to the wide strip.
-        here = self.anchors[rows] if factor is None else self.anchors[rows] * factor[:, None]
+        here = _scaled(self.rows(rows), factor)
         own, shared = slopes[:, : self.width], slopes[:, self.width :]
         if self.width:
             for_anchors[rows] += _scaled(torch.einsum("rk,rkd->rd", own, self.own[rows]), factor)
@@ -65,11 +70,62 @@ class Dots:
             for_anchors[rows] += _scaled(shared @ self.shared[start:], factor)
             for_shared[start + skip :].addmm_(shared[:, skip:].T, here)
 
-    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+    def room(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Where gradients are summed up, made when it is first asked for."""
         if self._gradients is None:
             anchors, shared, own = (torch.zeros_like(part) for part in (self.anchors, self.shared, self.own))
             self._gradients = anchors, shared, own
         return self._gradients
+
+    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.room()
+
+
+class Cosines(Dots):
+    """Scores ``scale * cos(x_i, c_j)``; a zero vector has cosine 0 to everything, and gradient 0.
+
+    Candidates are brought to length 1 once and anchors strip by strip, so that one copy of the embeddings is all there
+    is beside them; gradients turn into those of the embeddings where they are.
+    """
+
+    ROWS = 1024
+    """Rows that are worked on at a time."""
+
+    def __init__(self, tensors: Sequence[Tensor], *, scale: float) -> None:
+        self.raw, self.scale = tensors, scale
+        anchors, shared, own = tensors
+        super().__init__((anchors, unit(shared), unit(own)))
+        self.mirrored = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
+
+    def rows(self, rows: slice) -> Tensor:
+        return (self.shared[rows] if self.mirrored else unit(self.anchors[rows])) * self.scale
+
+    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+        for_anchors, for_shared, for_own = self.room()
+        for_anchors.mul_(self.scale)
+        for gradient, raw in zip((for_anchors, for_shared, for_own), self.raw, strict=True):
+            for part, of in zip(gradient.split(self.ROWS), raw.split(self.ROWS), strict=True):
+                _unit_slope_(part, of)
+        return for_anchors, for_shared, for_own
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Rows ``(.., d)`` brought to length 1; a zero row stays zero."""
+    return rows * _inverse_lengths(rows)
+
+
+def _unit_slope_(gradient: Tensor, rows: Tensor) -> None:
+    """From the gradient g at rows brought to length 1, u, to that at the rows: (g - u <u, g>) / |row|, in place."""
+    inverse = _inverse_lengths(rows)
+    direction = rows * inverse
+    along = torch.linalg.vecdot(direction, gradient)[..., None]
+    gradient.addcmul_(direction, along, value=-1).mul_(inverse)
+
+
+def _inverse_lengths(rows: Tensor) -> Tensor:
+    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    inverse: Tensor = length.reciprocal_().masked_fill_(length == torch.inf, 0)
+    return inverse
 
 
 class Distances:
@@ -152,7 +208,7 @@ class Distances:
             self.dots.pull(rows, wide, factor, start, skip)
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        left, right, _ = self.dots.gradients()
+        left, right, _ = self.dots.room()
         width = self.anchors.shape[1]
         anchors = self.for_anchors + left[:, :width] + 2 * self.anchors * left[:, width + 1 : width + 2]
         shared = self.for_shared + 2 * (right[:, :width] - self.shared * right[:, width : width + 1])

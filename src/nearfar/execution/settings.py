@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def execution(*, strip_rows: int | None = None, max_bytes: int | None = None, gr
 
     Args:
         strip_rows: anchors that are taken at a time. By default `max_bytes` decides.
-        max_bytes: upper bound for the scores of a strip, by default 64 MiB.
+        max_bytes: upper bound for the scores of a strip, by default 48 MiB.
         group: a `torch.distributed` process group. Each rank passes its own part of every argument of the contrast's
             constructor, of whatever length; every rank gets the loss of the whole batch, and the gradient of its own
             rows is that of one process with the whole batch. `torch.distributed.group.WORLD` names all ranks.

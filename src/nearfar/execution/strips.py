@@ -95,6 +95,8 @@ class _Mean(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True: what is saved is a number without a gradient of its own
             raise RuntimeError("the loss is differentiable once (found create_graph=True)")
+        if upstream.device.type == "cpu" and upstream == 1:  # as in loss.backward(): saves a copy of all gradients
+            return None, None, *ctx.saved_tensors
         return None, None, *(gradient * upstream for gradient in ctx.saved_tensors)
 
 

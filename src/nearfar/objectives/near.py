@@ -77,7 +77,7 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         values, log_sum = ctx.saved_tensors
         shares = (values - log_sum[ctx.row]).exp()
-        return (shares - 1 / ctx.count[ctx.row]) * upstream[ctx.row], None
+        return (shares - 1 / ctx.count.to(values)[ctx.row]) * upstream[ctx.row], None
 
 
 def softplus(gap: Tensor) -> Tensor:

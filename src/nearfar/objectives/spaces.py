@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast
-from nearfar.execution import Distances, Dots, MakeScores, with_columns
+from nearfar.execution import Cosines, Distances, Dots, MakeScores, with_columns
 
 Tensors = tuple[Tensor, Tensor, Tensor]
 
@@ -30,7 +30,9 @@ class Space:
 
 def cosine(contrast: Contrast, scale: float | Tensor = 1.0) -> Space:
     """Cosine times `scale`; a zero vector has cosine 0 to everything, and gradient 0."""
-    return _dots(_each(contrast, unit), contrast, scale)
+    if isinstance(scale, Tensor):
+        return _dots(_each(contrast, unit), contrast, scale)
+    return Space(_each(contrast, lambda rows: rows), partial(Cosines, scale=scale))
 
 
 def dot(contrast: Contrast, scale: float | Tensor = 1.0) -> Space:
