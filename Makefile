@@ -21,6 +21,7 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/static_training.py
+	$(BIN)/python benchmarks/objectives.py
 
 docs: .venv/.docs
 	$(BIN)/mkdocs build --strict
