@@ -24,6 +24,7 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/objectives.py
 
 docs: .venv/.docs
+	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --strict
 
 clean:

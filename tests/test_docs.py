@@ -1,0 +1,48 @@
+"""The pages of the objectives: one for each, with a picture drawn by its own gradient."""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from nearfar.objectives import REGISTRY
+
+DOCS = Path(__file__).parent.parent / "docs"
+NOTES = tomllib.loads((DOCS / "objectives.toml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """docs/generate.py, which is no package."""
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_objective_has_its_notes() -> None:
+    assert set(NOTES) == set(REGISTRY)
+    for notes in NOTES.values():
+        assert set(notes) == {"pulls", "choose", "avoid", "differs"}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_a_near_candidate_is_drawn_and_a_far_one_is_not(name: str, generate: ModuleType) -> None:
+    """What the pictures show, at a margin and temperature where both still move."""
+    _, objective = list(generate.settings_of(REGISTRY[name]))[-1]
+    near, far = ([force for _, force in generate.forces(objective, side)] for side in ("near", "far"))
+    assert max(near) > 0
+    assert min(far) < 0
+    if name not in ("angle", "marginmse", "ntxent"):  # fold at an angle, follow a teacher, push near ones off others
+        assert min(near) >= -1e-12
+    assert f"nearfar.{REGISTRY[name].__name__}" in generate.page(name, REGISTRY[name], NOTES[name])
+
+
+def test_a_picture_is_svg(generate: ModuleType) -> None:
+    assert generate.picture(REGISTRY["infonce"]).startswith("<svg")
