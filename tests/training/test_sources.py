@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import nearfar as nf
 from nearfar.encoders import build_static, open_encoder
-from nearfar.training.sources import by_direction, duplicate_groups, prepare
+from nearfar.training.sources import check_usable, contrast_for, duplicate_groups, prepare
 
 WORDS = "a cat sat on the mat while two dogs ran after some old red car near that house".split()
 
@@ -58,7 +58,7 @@ def test_embeddings_are_normalised_for_an_objective_that_looks_at_lengths(
     contrast = prepare(table(), encoder, objective).contrast(np.arange(6), encoder, objective)
     ones = torch.ones(6)
     assert torch.allclose(contrast.anchors.norm(dim=1), ones) == length
-    assert by_direction(objective) != length
+    assert objective.by_direction != length
 
 
 def test_a_cosine_learns_the_same_with_and_without_lengths() -> None:
@@ -73,3 +73,53 @@ def test_a_cosine_learns_the_same_with_and_without_lengths() -> None:
         gradients.append(gradient.to_dense())
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
     assert gradients[0].any()
+
+
+TABLES = {
+    "pairs": {"anchor": ["a", "b"], "positive": ["c", "d"]},
+    "negatives": {"anchor": ["a", "b"], "positive": ["c", "d"], "negative": ["e", "f"]},
+    "texts": {"text": ["a", "b"]},
+    "labelled": {"text": ["a", "b"], "label": ["x", "y"]},
+    "scored": {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [1.0, 2.0]},
+}
+
+
+@pytest.mark.parametrize(
+    ("objective", "kinds"),
+    [
+        (nf.InfoNCELoss(), ["pairs", "pairs", "pairs", "labelled", None]),
+        (nf.NTXentLoss(), ["views", None, "views", None, None]),
+        (nf.LiftedStructuredLoss(), ["pairs", "pairs", "pairs", "labelled", None]),
+        (nf.PrototypeLoss(), [None, None, None, "labelled", None]),
+        (nf.CoSENTLoss(), [None, None, None, None, "graded"]),
+        (nf.MarginMSELoss(), [None] * 5),
+        (nf.NCELoss(), [None] * 5),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_table_is_contrasted_as_the_objective_takes_it(objective, kinds: list[str | None]) -> None:
+    for (name, columns), kind in zip(TABLES.items(), kinds, strict=True):
+        made = nf.Table.from_columns(columns)
+        assert contrast_for(made, objective) == kind, name
+        if kind is None:
+            with pytest.raises(nf.InputError, match=f"found .*{type(objective).__name__}.*wanted "):
+                check_usable(made, objective)
+        else:
+            check_usable(made, objective)
+
+
+def test_what_an_objective_learns_is_learnt() -> None:
+    objective = nf.SigmoidLoss()
+    before = [value.item() for value in objective.parameters()]
+    nf.train(table(), objective=objective, settings=nf.Settings(steps=3, vocabulary=100, width=8, held_out=0))
+    assert all(value.item() != old for value, old in zip(objective.parameters(), before, strict=True))
+
+
+def test_graded_pairs_are_trained_on() -> None:
+    columns = {"sentence1": WORDS, "sentence2": WORDS[::-1], "score": [float(i) for i in range(len(WORDS))]}
+    outcome = nf.train(
+        nf.Table.from_columns(columns),
+        objective=nf.CoSENTLoss(),
+        settings=nf.Settings(steps=3, vocabulary=100, width=8, held_out=0),
+    )
+    assert outcome.best_step == 3
