@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -140,15 +141,19 @@ def reduced(terms: Terms, contrast: Contrast, reduction: Reduction) -> Tensor:
 def check_positive(owner: object, **values: float) -> None:
     """Raise a ValueError that names the class, the argument and the value unless all are above 0."""
     for name, value in values.items():
-        if not 0 < value < float("inf"):
+        if not (_is_number(value) and 0 < value < float("inf")):
             raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted a number above 0")
 
 
 def check_from_zero(owner: object, **values: float) -> None:
     """The same with 0 allowed."""
     for name, value in values.items():
-        if not 0 <= value < float("inf"):
+        if not (_is_number(value) and 0 <= value < float("inf")):
             raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted a number from 0 up")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_choice(owner: object, **values: tuple[object, tuple[str, ...]]) -> None:

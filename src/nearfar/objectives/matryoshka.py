@@ -63,6 +63,8 @@ class Matryoshka(nn.Module):
 
     def forward(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
         """The loss of a contrast, see `RowLoss.__call__`."""
+        if not isinstance(contrast, Contrast):
+            raise ValueError(f"Matryoshka: found {type(contrast).__name__}, wanted a contrast (nearfar.pairs …)")
         width = contrast.anchors.shape[1]
         if max(self.dims) > width:
             raise ValueError(f"Matryoshka: dims: found {max(self.dims)}, wanted at most the space's width, {width}")
