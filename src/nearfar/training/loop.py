@@ -226,8 +226,11 @@ class _Run:
             self.encoder.fold()
             self.outcome.best_step = step
         self.outcome.seconds = time.monotonic() - budget.started
-        self.outcome.measurements = self._measured(resamples=1000)
-        self._compare("after")
+        try:
+            self.outcome.measurements = self._measured(resamples=1000)
+            self._compare("after")
+        except KeyboardInterrupt:  # a second one: the model is worth more than its last measurement
+            self.outcome.interrupted = True
         return self.outcome
 
     def _step(self, source: Source, rows: Any, progress: float) -> None:
