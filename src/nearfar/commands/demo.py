@@ -77,6 +77,7 @@ def _train(corpus: Corpus, folder: Path, seed: int, title: str) -> tuple[dict[st
         split,
         table_of,
         vector_rankings,
+        with_fields,
     )
     from nearfar.demo.report import add_comparison
     from nearfar.objectives import InfoNCELoss
@@ -92,7 +93,7 @@ def _train(corpus: Corpus, folder: Path, seed: int, title: str) -> tuple[dict[st
     settings = Settings(**SETTINGS, seed=seed)
     objective = InfoNCELoss(temperature=0.05, symmetric=True)
     with console.status("building the untrained encoder"):
-        model = make_model([table], settings)
+        model = with_fields(make_model([table], settings))
 
     def ranked() -> Any:
         encoded = [model.encode(texts, show_progress_bar=False) for texts in (queries, names)]

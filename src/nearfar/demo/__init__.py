@@ -13,6 +13,7 @@ from nearfar.demo.bm25 import bm25_rankings, four_letters, snowball
 from nearfar.demo.corpus import Corpus, Reading, collect, docstring_corpus, read_pairs, split, table_of
 from nearfar.demo.docstrings import Pair
 from nearfar.demo.examples import Example, draw_examples, vector_rankings
+from nearfar.demo.fields import with_fields
 from nearfar.demo.figures import retrieval_figures
 from nearfar.demo.sources import Source, find_sources
 
@@ -34,4 +35,5 @@ __all__ = [
     "split",
     "table_of",
     "vector_rankings",
+    "with_fields",
 ]
