@@ -131,9 +131,9 @@ def test_equal_to_the_objective_on_embeddings(model: SentenceTransformer, column
 def train(model: SentenceTransformer, loss: Loss, columns: dict[str, Any], folder: Path) -> SentenceTransformerTrainer:
     settings = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
-        max_steps=3,
+        max_steps=2,
         per_device_train_batch_size=6,
-        learning_rate=1e-4,
+        learning_rate=2e-4,
         lr_scheduler_type="constant",
         use_cpu=True,
         report_to="none",
@@ -157,7 +157,7 @@ def test_training(model: SentenceTransformer, way: str, cached: bool, tmp_path: 
     trainer = train(model, loss, columns, tmp_path)
     assert trainer.evaluate()["eval_loss"] < 0.9 * before
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
-    assert len(logged) == 3
+    assert len(logged) == 2
     assert all(entry["grad_norm"] > 0 for entry in logged)
 
 
