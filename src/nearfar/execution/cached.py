@@ -279,7 +279,7 @@ class _State:
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """Autocast as it was; its cache would hand weights cast without a graph to the pass that needs one."""
+        """Autocast as it was, but for its cache: weights cast in one pass have no place in the graph of another."""
         with ExitStack() as stack:
             for kind, enabled, dtype in self.casts:
                 stack.enter_context(torch.autocast(kind, dtype=dtype, enabled=enabled, cache_enabled=False))
