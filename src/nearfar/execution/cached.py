@@ -184,8 +184,8 @@ def _pull_back(
     slopes = gradient.split([len(part) for part in parts])
     with _without_hooks(parameters):
         for number, (chunk, part, slope) in enumerate(zip(passes, parts, slopes, strict=True)):
-            again, pulled = _second_time(chunk, number, parameters, slope)
-            drifts.append((again - part).norm() - DRIFT * part.norm())
+            drift, pulled = _second_time(chunk, number, part, parameters, slope)
+            drifts.append(drift - DRIFT * part.norm())
             # Not in place: autograd may hand the same tensor to several parameters.
             totals = [_sum(total, each) for total, each in zip(totals, pulled, strict=True)]
     if (torch.stack(drifts) > 0).any():
@@ -197,19 +197,20 @@ def _pull_back(
 
 
 def _second_time(
-    chunk: _Pass, number: int, parameters: Sequence[Tensor], slope: Tensor
+    chunk: _Pass, number: int, part: Tensor, parameters: Sequence[Tensor], slope: Tensor
 ) -> tuple[Tensor, Sequence[Tensor | None]]:
-    """Values of a chunk again, and the gradient that it brings each parameter."""
+    """How far a chunk's values are from those of the first time, and the gradient that it brings each parameter."""
     with torch.enable_grad(), chunk.state.again():
         values = chunk.encode()
+    drift = (values.detach() - part).norm()
     if not values.requires_grad:
-        return values, [None] * len(parameters)
+        return drift, [None] * len(parameters)
     for leaf in _unknown_leaves(values, parameters):
         raise RuntimeError(
             f"cached: chunk {number} uses a parameter of shape {tuple(leaf.shape)} that the first chunk does not; "
             "name it in parameters="
         )
-    return values.detach(), torch.autograd.grad(values, list(parameters), slope, allow_unused=True)
+    return drift, torch.autograd.grad(values, list(parameters), slope, allow_unused=True)
 
 
 def _sum(total: Tensor | None, part: Tensor | None) -> Tensor | None:
