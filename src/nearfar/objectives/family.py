@@ -104,12 +104,12 @@ class SoftmaxLoss(RowLoss):
 
 def log_shares_(scores: Tensor) -> Tensor:
     """log sum exp of each row, ``(r,)``, the scores overwritten by their shares of it, 0 in a row of nothing."""
-    top, place = scores.max(dim=1)
+    top = scores.amax(dim=1)
     torch.softmax(scores, dim=1, out=scores)  # one fused pass
     alone = top == -torch.inf
     if alone.any():
         scores[alone] = 0
-    mass = scores.gather(1, place[:, None])[:, 0]  # of the nearest, at least 1 / M, so that its log is safe
+    mass = scores.amax(dim=1)  # of the nearest, at least 1 / M, so that its log is safe
     return top - mass.masked_fill(alone, 1).log()
 
 
