@@ -57,6 +57,39 @@ def test_pairs(ids: list[int], grouped: bool, negatives: int, strip_rows: int) -
     assert len(contrast.candidates) == count + negatives
 
 
+@given(numbered(), st.integers(1, 3), st.data(), st.booleans(), st.integers(1, 4))
+def test_negatives_can_belong_to_groups(
+    ids: list[int], each: int, data: st.DataObject, flat: bool, strip_rows: int
+) -> None:
+    count = len(ids)
+    of_negatives = data.draw(st.lists(IDS, min_size=count * each, max_size=count * each))
+    negatives, shape = rows(count * each), (-1,) if flat else (count, each)
+    contrast = nf.pairs(
+        rows(count),
+        rows(count),
+        negatives.reshape(*shape, WIDTH),
+        groups=torch.tensor(ids),
+        negative_groups=torch.tensor(of_negatives).reshape(shape),
+    )
+    parts = (rows(count).numpy(), rows(count).numpy(), negatives.numpy())
+    wanted = relations.pairs(*parts, groups=ids, negative_groups=of_negatives)
+    assert listed(contrast, strip_rows) == (wanted.near, wanted.far)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"negatives": "rows", "negative_groups": [0, 1]}, "^groups: found None, wanted ids beside negative_groups"),
+        ({"groups": [0] * 4, "negative_groups": [0, 1]}, "^negative_groups: found ids, wanted None"),
+        ({"negatives": "rows", "groups": [0] * 4, "negative_groups": [0]}, r"^negative_groups: found .*\(1,\), wanted"),
+    ],
+)
+def test_groups_of_negatives_need_groups_and_negatives(options: dict[str, Any], message: str) -> None:
+    given = {name: rows(2) if value == "rows" else torch.tensor(value) for name, value in options.items()}
+    with pytest.raises(ValueError, match=message):
+        nf.pairs(rows(4), rows(4), **given)
+
+
 @given(numbered(), st.booleans(), st.integers(1, 4))
 def test_views(ids: list[int], grouped: bool, strip_rows: int) -> None:
     count = len(ids)
@@ -195,6 +228,10 @@ CALLS: dict[str, tuple[Call, dict[str, tuple[Any, str, str]]]] = {
     "pairs-positives": (lambda bad: nf.pairs(GOOD, bad), BAD_EMBEDDINGS | BAD_SECOND),
     "pairs-negatives": (lambda bad: nf.pairs(GOOD, GOOD, bad), BAD_NEGATIVES),
     "pairs-groups": (lambda bad: nf.pairs(GOOD, GOOD, groups=bad), BAD_IDS),
+    "pairs-negative_groups": (
+        lambda bad: nf.pairs(GOOD, GOOD, GOOD, groups=IDS4, negative_groups=bad),
+        BAD_IDS,
+    ),
     "pairs-weights": (lambda bad: nf.pairs(GOOD, GOOD, weights=bad), BAD_WEIGHTS),
     "views-first": (lambda bad: nf.views(bad, GOOD), BAD_EMBEDDINGS),
     "views-second": (lambda bad: nf.views(GOOD, bad), BAD_EMBEDDINGS | BAD_SECOND),

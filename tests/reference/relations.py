@@ -37,15 +37,14 @@ def pairs(
     guide_margin: float = 0.0,
     queue: np.ndarray | None = None,
     weights: Sequence[float] | None = None,
+    negative_groups: Sequence[int] | None = None,
 ) -> Plain:
-    """Row i's positive near; other positives far unless of anchor i's group; every negative and the queue far."""
+    """Row i's positive near; others far unless of anchor i's group, which negatives may have too; the queue far."""
     n = len(positives)
     rows = _listed(positives, negatives, queue)
     near = [[i] for i in range(n)]
-    far = [
-        [j for j in range(len(rows)) if j != i and not (groups is not None and j < n and groups[j] == groups[i])]
-        for i in range(n)
-    ]
+    known = [*(groups or ()), *(negative_groups or ())]
+    far = [[j for j in range(len(rows)) if j != i and not (j < len(known) and known[j] == known[i])] for i in range(n)]
     if guide is not None:
         far = _guided(near, far, guide[0], np.concatenate([_flat(part) for part in guide[1:]]), guide_margin)
     return Plain(_listed(anchors), rows, near, far, weights or [1.0] * n)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, join, nothing
-from nearfar.contrasts.checks import check_embeddings, check_ids, check_weights, flat
+from nearfar.contrasts.checks import check_embeddings, check_ids, check_shape, check_weights, flat
 from nearfar.contrasts.filters import check_guide, guided, same_group, same_label
 
 
@@ -19,6 +19,7 @@ def pairs(
     negatives: Tensor | None = None,
     *,
     groups: Tensor | None = None,
+    negative_groups: Tensor | None = None,
     guide: Sequence[Tensor] | None = None,
     guide_margin: float = 0.0,
     queue: Tensor | None = None,
@@ -31,7 +32,9 @@ def pairs(
         positives: ``(N, d)``.
         negatives: ``(K, d)``, or ``(N, k, d)`` with k for each anchor; all anchors see all of them.
         groups: ``(N,)`` ids; rows of equal id are never far from each other, so that a text that
-            stands in a batch twice is no false negative. Negatives belong to no group.
+            stands in a batch twice is no false negative. Negatives belong to no group, but for:
+        negative_groups: ``(K,)`` or ``(N, k)`` ids of the negatives among `groups`, for a negative that is another row's
+            text.
         guide: a second model's embeddings ``(.., g)`` of anchors, positives and, to filter them too, negatives: what it
             finds at least as near to an anchor as its positive, less `guide_margin` in cosine, is ignored.
         guide_margin: see `guide`.
@@ -45,8 +48,10 @@ def pairs(
     count = len(anchors)
     check_embeddings("positives", positives, like=anchors, rows=count)
     extra = [] if negatives is None else [flat("negatives", negatives, anchors)]
+    if negative_groups is not None and groups is None:
+        raise ValueError("groups: found None, wanted ids beside negative_groups")
     seen = count + sum(map(len, extra))
-    same = None if groups is None else same_group(check_ids("groups", groups, count, anchors))
+    same = None if groups is None else same_group(_ids_of_pairs(groups, negative_groups, negatives, anchors))
 
     def relation(rows: slice) -> Strip:
         numbers = torch.arange(rows.start, rows.stop, device=anchors.device)
@@ -65,7 +70,13 @@ def pairs(
         Recipe(
             pairs,
             {"anchors": anchors, "positives": positives, "negatives": negatives, "queue": queue},
-            {"groups": groups, "guide": guide, "guide_margin": guide_margin, "weights": weights},
+            {
+                "groups": groups,
+                "negative_groups": negative_groups,
+                "guide": guide,
+                "guide_margin": guide_margin,
+                "weights": weights,
+            },
         ),
         weights=check_weights(weights, count, anchors),
         transpose=partial(
@@ -73,6 +84,18 @@ def pairs(
         ),
         paired=guide is None,
     )
+
+
+def _ids_of_pairs(groups: Tensor, of_negatives: Tensor | None, negatives: Tensor | None, anchors: Tensor) -> Tensor:
+    """The groups of anchors and their positives, and after them those of negatives that have one."""
+    ids = check_ids("groups", groups, len(anchors), anchors)
+    if of_negatives is None:
+        return ids
+    if negatives is None:
+        raise ValueError("negative_groups: found ids, wanted None where there are no negatives")
+    check_shape("negative_groups", of_negatives, tuple(negatives.shape[:-1]))
+    more = of_negatives.flatten()
+    return torch.cat([ids, check_ids("negative_groups", more, len(more), anchors)])
 
 
 def views(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from nearfar.encoders.tokens import Tokens
@@ -10,6 +10,10 @@ from nearfar.encoders.tokens import Tokens
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+
+Change = Callable[["Tensor", "Tensor"], "Tensor"]
+"""Other token vectors ``(n, L, d)`` in the place of those given, with a mask ``(n, L)`` of a text's own tokens."""
 
 
 class Encoder(Protocol):
@@ -38,10 +42,11 @@ class Encoder(Protocol):
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         """Token ids of all texts, kept on disk."""
 
-    def embed(self, tokens: Tokens, *, any_length: bool = False) -> torch.Tensor:
+    def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         """``(n, d)`` with a graph back to the parameters.
 
-        Where `any_length` is true only the directions are asked for, and lengths may be left as they fall.
+        Where `any_length` is true only the directions are asked for, and lengths may be left as they fall. Before
+        anything else, `change` has its way with the token vectors.
         """
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:

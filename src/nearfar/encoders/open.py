@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from nearfar.encoders.base import Encoder
+from nearfar.encoders.base import Change, Encoder
 from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
@@ -95,11 +96,29 @@ class TransformerEncoder:
             tokenizer(list(batch), truncation=longest is not None, max_length=longest)["input_ids"] for batch in batches
         )
 
-    def embed(self, tokens: Tokens, *, any_length: bool = False) -> Tensor:
+    def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         features = self.model[0].tokenizer.pad({"input_ids": tokens.rows()}, return_tensors="pt")
         moved: dict[str, Any] = {name: value.to(self.model.device) for name, value in features.items()}
-        embedding: Tensor = self.model(moved)["sentence_embedding"]
+        with nullcontext() if change is None else self._changing(change, moved):
+            embedding: Tensor = self.model(moved)["sentence_embedding"]
         return embedding
+
+    @contextmanager
+    def _changing(self, change: Change, features: dict[str, Any]) -> Iterator[None]:
+        """Within the block the model's first layer gives what `change` makes of its vectors.
+
+        What follows, positions among it, is added to the changed vectors, so tokens that change places are tokens
+        whose positions change.
+        """
+        ids = features["input_ids"]
+        special = torch.tensor(self.model[0].tokenizer.all_special_ids, device=ids.device)
+        mask = features["attention_mask"].bool() & ~torch.isin(ids, special)
+        layer = self.model[0].model.get_input_embeddings()
+        handle = layer.register_forward_hook(lambda module, inputs, vectors: change(vectors, mask))
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def fold(self) -> None:
         pass

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import embedding
 
+from nearfar.encoders.base import Change
 from nearfar.encoders.rows import RowAdam, mean_rows
 from nearfar.encoders.subwords import MARK, Subwords, train_subwords
 from nearfar.encoders.tokens import Tokens
@@ -136,20 +138,30 @@ class StaticEncoder:
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
 
-    def embed(self, tokens: Tokens, *, any_length: bool = False) -> Tensor:
+    def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         from sentence_transformers.sentence_transformer.modules import Normalize
 
         if self.model.training and self.token_dropout:
             # torch's generator, so that one seed and one replay serve every encoder.
             tokens = tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
-        features: dict[str, Any] = {"sentence_embedding": mean_rows(self.vectors, self.log_weights, tokens)}
+        means = mean_rows(self.vectors, self.log_weights, tokens) if change is None else self._changed(tokens, change)
+        features: dict[str, Any] = {"sentence_embedding": means}
         modules = list(self.model)[1:]
         if any_length and modules and isinstance(modules[-1], Normalize):
             modules.pop()  # two more passes over the batch, forward and back, for what nobody asks
         for module in modules:
             features = module(features)
-        embedding: Tensor = features["sentence_embedding"]
-        return embedding
+        embedded: Tensor = features["sentence_embedding"]
+        return embedded
+
+    def _changed(self, tokens: Tokens, change: Change) -> Tensor:
+        """The means of token vectors that `change` has been at, which therefore are laid out one by one."""
+        ids, mask = (torch.from_numpy(part).to(self.vectors.device) for part in tokens.padded())
+        vectors = embedding(ids, self.vectors, sparse=True)
+        if self.log_weights is not None:
+            vectors = vectors * embedding(ids, self.log_weights, sparse=True).exp()
+        total = (change(vectors, mask) * mask[..., None]).sum(1)
+        return total / mask.sum(1, keepdim=True).clamp(min=1)
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         if not (learning_rate or self.weight_learning_rate):

@@ -54,6 +54,13 @@ class Tokens:
             through = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
         return Tokens(self.ids[kept], through)
 
+    def padded(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """``(n, L)`` ids, 0 where a row has ended, and ``(n, L)`` where it has not; L is at least 1."""
+        mask = np.arange(max(int(self.lengths.max(initial=0)), 1)) < self.lengths[:, None]
+        ids = np.zeros(mask.shape, np.int64)
+        ids[mask] = self.ids
+        return ids, mask
+
     def rows(self) -> list[list[int]]:
         """The ids as nested lists."""
         return [self.ids[a:b].tolist() for a, b in pairwise(self.offsets)]
