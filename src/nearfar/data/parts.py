@@ -32,19 +32,24 @@ class Part:
     blocks: Callable[[], Iterator[Block]]
 
 
-def find_parts(source: str | Path, split: str | None = None) -> list[Part]:
+def find_parts(source: str | Path, split: str | None = None, *, streaming: bool = False) -> list[Part]:
     """The parts of a file, a folder of files, a saved data set or a data set on the hub, none of them read yet.
+
+    Args:
+        source: one of these.
+        split: of a saved data set or one on the hub; "train" by default.
+        streaming: whether a data set on the hub is read from there row by row, without a copy on disk.
 
     Raises:
         InputError: there is no such thing, or it holds nothing that can be read.
     """
     try:
-        return _find_parts(source, split)
+        return _find_parts(source, split, streaming)
     except OSError as error:  # no permission, a name too long, a loop of links
         raise InputError(f"{error.filename or source}: cannot be read ({error.strerror or error})") from error
 
 
-def _find_parts(source: str | Path, split: str | None) -> list[Part]:
+def _find_parts(source: str | Path, split: str | None, streaming: bool) -> list[Part]:
     path = Path(source)
     if not str(source).strip():
         raise InputError("found an empty name, wanted a file, a folder or a data set on the hub")
@@ -59,7 +64,7 @@ def _find_parts(source: str | Path, split: str | None) -> list[Part]:
         return [_file_part(path)]
     if _names_a_file(path, str(source)):
         raise InputError(f"{source}: found no such file, wanted a file, a folder or a data set on the hub")
-    return [_hub_part(str(source), split or "train")]
+    return [_hub_part(str(source), split or "train", streaming)]
 
 
 def _may_be_read(file: Path) -> bool:
@@ -97,14 +102,15 @@ def _saved_part(path: Path, split: str | None) -> Part:
     return _dataset_part(str(path), found)
 
 
-def _hub_part(name: str, split: str) -> Part:
+def _hub_part(name: str, split: str, streaming: bool) -> Part:
     import datasets
 
     offline = datasets.config.HF_HUB_OFFLINE
     try:
         datasets.config.HF_HUB_OFFLINE = offline or not reachable()
         with quiet():
-            return _dataset_part(name, datasets.load_dataset(name, split=split))
+            found = datasets.load_dataset(name, split=split, streaming=streaming)
+            return Part(name, "", lambda: _dataset_blocks(name, found)) if streaming else _dataset_part(name, found)
     except Exception as error:  # whatever the hub, the network or a loader raise
         raise InputError(
             f"{name}: found neither a file, a folder nor a reachable hub data set ({_reason(error)})"
@@ -118,13 +124,13 @@ def _dataset_part(name: str, found: datasets.Dataset) -> Part:
     return Part(name, ":".join([found._fingerprint, *stamps]), lambda: _dataset_blocks(name, found))
 
 
-def _dataset_blocks(name: str, found: datasets.Dataset) -> Iterator[Block]:
+def _dataset_blocks(name: str, found: datasets.Dataset | datasets.IterableDataset) -> Iterator[Block]:
     """The rows of a data set, with the names of labels that it holds as numbers."""
     import datasets
 
     names = {
         column: dict(enumerate(feature.names))
-        for column, feature in found.features.items()
+        for column, feature in (found.features or {}).items()  # a stream may not know them
         if isinstance(feature, datasets.ClassLabel)
     }
     try:

@@ -8,7 +8,7 @@ import io
 import json
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -87,11 +87,12 @@ def numbered_blocks(batches: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[Bl
     first = 1
     for batch in batches:
         if batch.num_rows:
-            yield Block(batch.to_pydict(), _rows_from(first))
+            yield Block(batch.to_pydict(), rows_from(first))
             first += batch.num_rows
 
 
-def _rows_from(first: int) -> Callable[[int], str]:
+def rows_from(first: int) -> Callable[[int], str]:
+    """Places of rows that are counted on from `first`."""
     return lambda index: f"row {first + index}"
 
 
@@ -107,17 +108,21 @@ def _open(path: Path) -> IO[bytes]:
 
 def _runs(path: Path) -> Iterator[tuple[int, str]]:
     """Runs of whole lines, about a megabyte each, with the number of the first line."""
-    first = 1
     with _open(path) as file:
-        while lines := file.readlines(BYTES):
-            raw = b"".join(lines)
-            try:
-                text = raw.decode()
-            except UnicodeDecodeError as error:
-                line = first + raw.count(b"\n", 0, error.start)
-                raise InputError(f"{path}: line {line}: found byte 0x{raw[error.start]:02x}, wanted UTF-8") from None
-            yield first, text.removeprefix("\ufeff") if first == 1 else text
-            first += len(lines)
+        yield from _runs_of(file, path)
+
+
+def _runs_of(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    first = 1
+    while lines := file.readlines(BYTES):
+        raw = b"".join(lines)
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            line = first + raw.count(b"\n", 0, error.start)
+            raise InputError(f"{path}: line {line}: found byte 0x{raw[error.start]:02x}, wanted UTF-8") from None
+        yield first, text.removeprefix("\ufeff") if first == 1 else text
+        first += len(lines)
 
 
 def _lines(run: str) -> list[str]:
@@ -144,8 +149,25 @@ def _text(path: Path) -> Iterator[Block]:
 
 
 def _json_lines(path: Path) -> Iterator[Block]:
+    return _objects_of(path, _runs(path))
+
+
+def json_lines_of(file: IO[bytes], name: str) -> Iterator[Block]:
+    """The rows of an open file of JSON lines, such as standard input, in constant memory.
+
+    Args:
+        file: read from where it stands, and left open.
+        name: for messages.
+
+    Raises:
+        InputError: a line is no JSON object.
+    """
+    return _objects_of(Path(name), _runs_of(file, Path(name)))
+
+
+def _objects_of(path: Path, runs: Iterator[tuple[int, str]]) -> Iterator[Block]:
     names: dict[str, None] = {}
-    for first, run in _runs(path):
+    for first, run in runs:
         numbers, lines = _filled(run, first)
         values = [_parsed(path, number, line) for number, line in zip(numbers, lines, strict=True)]
         if values:
@@ -165,7 +187,7 @@ def _json(path: Path) -> Iterator[Block]:
         if (length := length + len(run)) > LONGEST_ARRAY:
             raise InputError(f"{path}: found an array of over {LONGEST_ARRAY:,} characters, wanted lines of objects")
     if values := _parsed(path, 1, "".join(runs)):
-        yield _objects(path, values, {}, _rows_from(1))
+        yield _objects(path, values, {}, rows_from(1))
 
 
 def _parsed(path: Path, number: int, text: str) -> Any:
@@ -179,10 +201,14 @@ def _parsed(path: Path, number: int, text: str) -> Any:
 
 
 def _objects(path: Path, values: Sequence[Any], names: dict[str, None], place: Callable[[int], str]) -> Block:
-    """Objects as columns; `names` gathers the keys, so that no later block lacks a column of an earlier one."""
     for index, value in enumerate(values):
         if not isinstance(value, dict):
             raise InputError(f"{path}: {place(index)}: found {json.dumps(value)[:40]}, wanted a JSON object")
+    return block_of(values, names, place)
+
+
+def block_of(values: Sequence[Mapping[str, Any]], names: dict[str, None], place: Callable[[int], str]) -> Block:
+    """Rows as columns; `names` gathers the keys, so that no later block lacks a column of an earlier one."""
     names.update(dict.fromkeys(chain.from_iterable(values)))
     return Block({name: [value.get(name) for value in values] for name in names}, place)
 

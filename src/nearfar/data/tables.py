@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -23,6 +23,7 @@ from nearfar.errors import InputError
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
 
 ROWS = 10_000
 
@@ -49,9 +50,6 @@ class Table:
         Raises:
             InputError: lengths differ, the roles make no kind of table, or a cell is not what its role wants.
         """
-        import datasets
-        import pyarrow as pa
-
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise InputError(f"{source}: found columns of lengths {lengths}, wanted equal lengths")
@@ -59,7 +57,14 @@ class Table:
             raise InputError(f"{source}: found one text as column {alone[0]!r}, wanted a list of texts")
         block = Block({name: list(values) for name, values in columns.items()}, lambda index: f"row {index + 1}")
         blocks = [block] if any(lengths.values()) else []
-        batches = checked_batches([Part(source, "", lambda: iter(blocks))], None, None)
+        return cls.from_arrow(checked_batches([Part(source, "", lambda: iter(blocks))], None, None), source)
+
+    @classmethod
+    def from_arrow(cls, batches: Iterable[pa.RecordBatch], source: str = "memory") -> Table:
+        """A table of checked rows by role, at least one batch of them, held in memory."""
+        import datasets
+        import pyarrow as pa
+
         rows = datasets.Dataset(datasets.table.InMemoryTable(pa.Table.from_batches(list(batches))))
         return cls(rows, kind_of(rows.column_names), source)
 
