@@ -7,7 +7,7 @@ one seed, and one replay of the cached encoder, covers the encoder's dropout and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from nearfar.data.views.base import View, option
 from nearfar.errors import InputError
@@ -44,10 +44,10 @@ class EmbeddingView(View):
 class Dropout(EmbeddingView):
     """The same text twice, under the encoder's own dropout (a static encoder leaves out tokens)."""
 
-    name: ClassVar[str] = "dropout"
-    keeps: ClassVar[str] = "the text, word for word"
-    breaks: ClassVar[str] = "nothing; both views have the same length, which the encoder can take for likeness"
-    source: ClassVar[str] = "Gao et al. 2021, SimCSE"
+    name = "dropout"
+    keeps = "the text, word for word"
+    breaks = "nothing; both views have the same length, which the encoder can take for likeness"
+    source = "Gao et al. 2021, SimCSE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +61,10 @@ class Cutoff(EmbeddingView):
 
     kind: str = option("tokens", "what is cut off: tokens, features or span")
     rate: float = option(0.15, "share that is cut off", least=0, most=1)
-    name: ClassVar[str] = "cutoff"
-    keeps: ClassVar[str] = "most of the tokens, or most features of each"
-    breaks: ClassVar[str] = "the word that matters may be the one cut off, a negation for one"
-    source: ClassVar[str] = "Shen et al. 2020; Yan et al. 2021, ConSERT"
+    name = "cutoff"
+    keeps = "most of the tokens, or most features of each"
+    breaks = "the word that matters may be the one cut off, a negation for one"
+    source = "Shen et al. 2020; Yan et al. 2021, ConSERT"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,10 +92,10 @@ class Cutoff(EmbeddingView):
 class Shuffle(EmbeddingView):
     """A text's tokens change places. A mean of vectors, as a static encoder takes it, does not see that."""
 
-    name: ClassVar[str] = "shuffle"
-    keeps: ClassVar[str] = "which words there are"
-    breaks: ClassVar[str] = "their order: who does what to whom; a static encoder sees no difference at all"
-    source: ClassVar[str] = "Yan et al. 2021, ConSERT"
+    name = "shuffle"
+    keeps = "which words there are"
+    breaks = "their order: who does what to whom; a static encoder sees no difference at all"
+    source = "Yan et al. 2021, ConSERT"
 
     def change(self, vectors: Tensor, mask: Tensor, generator: Generator | None = None) -> Tensor:
         # Sorted by a random key, with what is not a token keeping its place: tokens take each other's places.
@@ -115,10 +115,10 @@ class Gaussian(EmbeddingView):
     """
 
     scale: float = option(0.1, "standard deviation over the vectors' root mean square", least=0)
-    name: ClassVar[str] = "gaussian"
-    keeps: ClassVar[str] = "the text; every direction is moved alike"
-    breaks: ClassVar[str] = "nothing in the text; too large a scale drowns rare words"
-    source: ClassVar[str] = "Zhou et al. 2022, DCLR, for noise in this space"
+    name = "gaussian"
+    keeps = "the text; every direction is moved alike"
+    breaks = "nothing in the text; too large a scale drowns rare words"
+    source = "Zhou et al. 2022, DCLR, for noise in this space"
 
     def change(self, vectors: Tensor, mask: Tensor, generator: Generator | None = None) -> Tensor:
         noise = vectors.new_empty(vectors.shape).normal_(generator=generator)
@@ -134,10 +134,10 @@ class Mixup(EmbeddingView):
     """
 
     alpha: float = option(0.2, "of the Beta distribution of the share; a small one mixes little in", above=0)
-    name: ClassVar[str] = "mixup"
-    keeps: ClassVar[str] = "more than half of each token vector"
-    breaks: ClassVar[str] = "the topic leaks from another text, which is a negative of the same batch"
-    source: ClassVar[str] = "Zhang et al. 2018; Lee et al. 2021, i-Mix"
+    name = "mixup"
+    keeps = "more than half of each token vector"
+    breaks = "the topic leaks from another text, which is a negative of the same batch"
+    source = "Zhang et al. 2018; Lee et al. 2021, i-Mix"
 
     def change(self, vectors: Tensor, mask: Tensor, generator: Generator | None = None) -> Tensor:
         rows = len(vectors)
@@ -161,14 +161,17 @@ class Adversarial(EmbeddingView):
     """
 
     epsilon: float = option(0.05, "length of the step over the vectors' root mean square", least=0)
-    name: ClassVar[str] = "adversarial"
-    keeps: ClassVar[str] = "the text; a step too small to be seen in any one number"
-    breaks: ClassVar[str] = "nothing in the text; costs a second pass"
-    source: ClassVar[str] = "Goodfellow et al. 2015; Yan et al. 2021, ConSERT"
+    name = "adversarial"
+    keeps = "the text; a step too small to be seen in any one number"
+    breaks = "nothing in the text; costs a second pass"
+    source = "Goodfellow et al. 2015; Yan et al. 2021, ConSERT"
 
     def step(self, vectors: Tensor, mask: Tensor, slope: Tensor) -> Tensor:
         """The vectors moved along the sign of the loss's gradient at them, ``(n, L, d)``."""
         return vectors + self.epsilon * root_mean_square(vectors, mask) * slope.sign() * mask[..., None]
+
+
+EMBEDDING_VIEWS = (Dropout, Cutoff, Shuffle, Gaussian, Mixup, Adversarial)
 
 
 def root_mean_square(vectors: Tensor, mask: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from dataclasses import Field, fields
 from typing import Any
 
 from nearfar.data.views.base import View, wanted
-from nearfar.data.views.embedding import Dropout
+from nearfar.data.views.embedding import EMBEDDING_VIEWS
 from nearfar.data.views.spans import Adjacent, Crop, InverseCloze, Span
 from nearfar.data.views.words import Delete, Mask, Repeat, Swap
 from nearfar.errors import InputError
 
 VIEWS: dict[str, type[View]] = {
-    view.name: view for view in (Delete, Swap, Repeat, Crop, Span, InverseCloze, Adjacent, Mask, Dropout)
+    view.name: view for view in (Delete, Swap, Repeat, Crop, Span, InverseCloze, Adjacent, Mask, *EMBEDDING_VIEWS)
 }
 """Command-line name -> class. A new view is one class and a name here."""
 
