@@ -33,8 +33,7 @@ def pairs(
         negatives: ``(K, d)``, or ``(N, k, d)`` with k for each anchor; all anchors see all of them.
         groups: ``(N,)`` ids; rows of equal id are never far from each other, so that a text that
             stands in a batch twice is no false negative. Negatives belong to no group, but for:
-        negative_groups: ``(K,)`` or ``(N, k)`` ids of the negatives among `groups`, for a negative that is another row's
-            text.
+        negative_groups: ``(K,)`` or ``(N, k)`` ids of the negatives among `groups`, for one that is another row's text.
         guide: a second model's embeddings ``(.., g)`` of anchors, positives and, to filter them too, negatives: what it
             finds at least as near to an anchor as its positive, less `guide_margin` in cosine, is ignored.
         guide_margin: see `guide`.

@@ -101,7 +101,7 @@ class Shuffle(EmbeddingView):
         # Sorted by a random key, with what is not a token keeping its place: tokens take each other's places.
         keys = uniform(vectors, mask.shape, generator)
         taken = keys.masked_fill(~mask, 2.0).argsort(1)
-        places = (~mask).long().argsort(1, stable=True)
+        places = (~mask).long().argsort(dim=1, stable=True)
         source = places.scatter(1, places, taken).where(mask, _numbers(mask))
         return vectors.gather(1, source[..., None].expand_as(vectors))
 
@@ -205,4 +205,5 @@ def _beta(like: Tensor, alpha: float, generator: Generator | None) -> Tensor:
 
     rate = torch.full((2, len(like)), alpha, device=like.device)
     first, second = torch._standard_gamma(rate, generator=generator) + torch.finfo(torch.float32).tiny
-    return first / (first + second)
+    share: Tensor = first / (first + second)
+    return share
