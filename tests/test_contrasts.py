@@ -30,7 +30,7 @@ def listed(contrast: nf.Contrast, strip_rows: int) -> tuple[list[list[int]], lis
     for start in range(0, len(contrast), strip_rows):
         stop = min(start + strip_rows, len(contrast))
         strip = contrast.relation(slice(start, stop))
-        kinds = [["far"] * len(contrast.candidates) for _ in range(stop - start)]
+        kinds = [["far"] * contrast.columns for _ in range(stop - start)]
         for name, index in (("ignored", strip.ignored), ("near", strip.near)):
             assert index[0].dtype == index[1].dtype == torch.int64
             for row, column in zip(index[0].tolist(), index[1].tolist(), strict=True):
@@ -74,6 +74,37 @@ def test_negatives_can_belong_to_groups(
     parts = (rows(count).numpy(), rows(count).numpy(), negatives.numpy())
     wanted = relations.pairs(*parts, groups=ids, negative_groups=of_negatives)
     assert listed(contrast, strip_rows) == (wanted.near, wanted.far)
+
+
+@given(numbered(), st.integers(1, 3), st.booleans(), st.sampled_from([0.0, -0.3]), st.integers(1, 4))
+def test_own_negatives_are_far_from_their_anchor_alone(
+    ids: list[int], each: int, guided: bool, margin: float, strip_rows: int
+) -> None:
+    """The relation is that without them, k columns on, with k far candidates before."""
+    count = len(ids)
+    options: dict[str, Any] = {"groups": torch.tensor(ids)}
+    if guided:
+        options |= {"guide": (rows(count), rows(count).flip(0)), "guide_margin": margin}
+    own = rows(count * each).reshape(count, each, WIDTH)
+    contrast = nf.pairs(rows(count), rows(count), rows(2), own_negatives=own, **options)
+    near, far = listed(nf.pairs(rows(count), rows(count), rows(2), **options), strip_rows)
+    wanted_near = [[each + j for j in row] for row in near]
+    wanted_far = [[*range(each), *(each + j for j in row)] for row in far]
+    assert listed(contrast, strip_rows) == (wanted_near, wanted_far)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_loss_with_own_negatives_is_that_of_its_rows(symmetric: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(5, WIDTH, generator=generator, dtype=torch.float64) for _ in range(2))
+    own = torch.randn(5, 2, WIDTH, generator=generator, dtype=torch.float64)
+    loss = nf.InfoNCELoss(temperature=0.5, symmetric=symmetric)
+    found = loss(nf.pairs(a, b, own_negatives=own), strip_rows=2)
+    unit = [torch.nn.functional.normalize(x, dim=-1) / 0.5**0.5 for x in (a, b, own)]
+    scores = torch.cat([unit[0] @ unit[1].T, torch.einsum("nd,nkd->nk", unit[0], unit[2])], dim=1)
+    forth = torch.nn.functional.cross_entropy(scores, torch.arange(5))
+    back = torch.nn.functional.cross_entropy(unit[1] @ unit[0].T, torch.arange(5))
+    torch.testing.assert_close(found, (forth + back) / 2 if symmetric else forth)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +262,10 @@ CALLS: dict[str, tuple[Call, dict[str, tuple[Any, str, str]]]] = {
     "pairs-negative_groups": (
         lambda bad: nf.pairs(GOOD, GOOD, GOOD, groups=IDS4, negative_groups=bad),
         BAD_IDS,
+    ),
+    "pairs-own_negatives": (
+        lambda bad: nf.pairs(GOOD, GOOD, own_negatives=bad),
+        {name: case for name, case in BAD_NEGATIVES.items() if name != "none"},
     ),
     "pairs-weights": (lambda bad: nf.pairs(GOOD, GOOD, weights=bad), BAD_WEIGHTS),
     "views-first": (lambda bad: nf.views(bad, GOOD), BAD_EMBEDDINGS),

@@ -52,7 +52,7 @@ def same_label(ids: Tensor) -> Entries:
     return entries
 
 
-def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: float) -> Relation:
+def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: float, first: int = 0) -> Relation:
     """The relation without far candidates that a guide finds at least as near as the true positive, less a margin.
 
     Solatorio 2024, "GISTEmbed", eq. 3; of several near candidates the one that the guide finds nearest counts.
@@ -60,8 +60,9 @@ def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: floa
     Args:
         relation: the relation to filter.
         anchors: ``(N, g)`` the guide's embeddings of the anchors.
-        candidates: ``(C, g)`` the guide's embeddings of the first C columns; others stay as they are.
+        candidates: ``(C, g)`` the guide's embeddings of C columns; others stay as they are.
         margin: in units of the guide's cosine.
+        first: the first of these columns.
     """
     if not -float("inf") < margin < float("inf"):
         raise ValueError(f"guide_margin: found {margin!r}, wanted a finite number")
@@ -69,17 +70,18 @@ def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: floa
 
     def filtered(rows: slice) -> Strip:
         strip = relation(rows)
-        row, column = strip.near
+        row, column = strip.near[0], strip.near[1] - first
         nearness = anchors[rows] @ candidates.T
         least = nearness.new_full((len(nearness),), -torch.inf)
         least.scatter_reduce_(0, row, nearness[row, column], "amax")
         threshold = torch.where(least == -torch.inf, torch.inf, least - margin)
         suspect = nearness >= threshold[:, None]
-        known = (strip.ignored[1] < len(candidates)).nonzero()[:, 0]
+        ignored_row, ignored = strip.ignored[0], strip.ignored[1] - first
+        known = ((ignored >= 0) & (ignored < len(candidates))).nonzero()[:, 0]
         suspect[row, column] = False
-        suspect[strip.ignored[0][known], strip.ignored[1][known]] = False
+        suspect[ignored_row[known], ignored[known]] = False
         doubtful = suspect.nonzero(as_tuple=True)
-        return Strip(strip.near, join(strip.ignored, (doubtful[0], doubtful[1])))
+        return Strip(strip.near, join(strip.ignored, (doubtful[0], doubtful[1] + first)))
 
     return filtered
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, join, nothing
-from nearfar.contrasts.checks import check_embeddings, check_ids, check_shape, check_weights, flat
+from nearfar.contrasts.checks import check_embeddings, check_ids, check_own, check_shape, check_weights, flat
 from nearfar.contrasts.filters import check_guide, guided, same_group, same_label
 
 
@@ -23,6 +23,7 @@ def pairs(
     guide: Sequence[Tensor] | None = None,
     guide_margin: float = 0.0,
     queue: Tensor | None = None,
+    own_negatives: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> Contrast:
     """Row i's positive is near anchor i; every other positive and all negatives are far.
@@ -38,6 +39,7 @@ def pairs(
             finds at least as near to an anchor as its positive, less `guide_margin` in cosine, is ignored.
         guide_margin: see `guide`.
         queue: ``(Q, d)`` older embeddings, far from all, without a gradient (He et al. 2020, MoCo).
+        own_negatives: ``(N, k, d)`` far candidates that only their anchor sees, as mixed ones are.
         weights: ``(N,)``, per anchor.
 
     Raises:
@@ -50,38 +52,35 @@ def pairs(
     if negative_groups is not None and groups is None:
         raise ValueError("groups: found None, wanted ids beside negative_groups")
     seen = count + sum(map(len, extra))
+    own = None if own_negatives is None else check_own("own_negatives", own_negatives, anchors)
+    first = 0 if own is None else own.shape[1]  # the column of the first candidate that all see
     same = None if groups is None else same_group(_ids_of_pairs(groups, negative_groups, negatives, anchors))
 
     def relation(rows: slice) -> Strip:
         numbers = torch.arange(rows.start, rows.stop, device=anchors.device)
-        return Strip((numbers - rows.start, numbers), nothing(anchors) if same is None else same(rows))
+        row, column = nothing(anchors) if same is None else same(rows)
+        return Strip((numbers - rows.start, numbers + first), (row, column + first))
 
     back: tuple[Tensor, Tensor] | None = None
     seen_by: Relation = relation
     if guide is not None:
         guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, seen - count))
-        seen_by, back = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin), (guide[1], guide[0])
+        seen_by = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin, first)
+        back = (guide[1], guide[0])
+    embeddings = {"anchors": anchors, "positives": positives, "negatives": negatives, "queue": queue}
+    others = {"groups": groups, "guide": guide, "guide_margin": guide_margin, "weights": weights}
     return Contrast(
         anchors,
         _joined([positives, *extra], queue),
         seen_by,
         "pairs",
-        Recipe(
-            pairs,
-            {"anchors": anchors, "positives": positives, "negatives": negatives, "queue": queue},
-            {
-                "groups": groups,
-                "negative_groups": negative_groups,
-                "guide": guide,
-                "guide_margin": guide_margin,
-                "weights": weights,
-            },
-        ),
+        Recipe(pairs, {**embeddings, "own_negatives": own_negatives}, {**others, "negative_groups": negative_groups}),
+        own=own,
         weights=check_weights(weights, count, anchors),
         transpose=partial(
             pairs, positives, anchors, groups=groups, guide=back, guide_margin=guide_margin, weights=weights
         ),
-        paired=guide is None,
+        paired=guide is None and own is None,
     )
 
 

@@ -1,5 +1,10 @@
 """The equations: how hard near pulls and far pushes, each written once."""
 
+import difflib
+import inspect
+from typing import Any
+
+from nearfar.errors import InputError
 from nearfar.objectives.base import Objective
 from nearfar.objectives.graded import AnglELoss, CoSENTLoss, MarginMSELoss
 from nearfar.objectives.graph import AlignUniformLoss, SpectralLoss
@@ -35,6 +40,30 @@ REGISTRY: dict[str, type[Objective]] = {
 }
 """Command-line name -> class. A new objective is one class in one file and a line here."""
 
+
+def build_objective(name: str, *, temperature: float | None = None) -> Objective:
+    """The objective of that name.
+
+    Args:
+        name: of `REGISTRY`.
+        temperature: instead of its default.
+
+    Raises:
+        InputError: the name is unknown, or the objective has no temperature.
+    """
+    if name not in REGISTRY:
+        near = difflib.get_close_matches(name, REGISTRY, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"objective: found {name!r}, wanted one of {', '.join(REGISTRY)}{hint}")
+    objective = REGISTRY[name]
+    if temperature is None:
+        return objective()
+    if "temperature" not in inspect.signature(objective).parameters:
+        raise InputError(f"temperature: found {temperature}, wanted none: {objective.__name__} has none")
+    options: dict[str, Any] = {"temperature": temperature}
+    return objective(**options)
+
+
 __all__ = [
     "REGISTRY",
     "AlignUniformLoss",
@@ -58,4 +87,5 @@ __all__ = [
     "SpectralLoss",
     "SupConLoss",
     "TripletLoss",
+    "build_objective",
 ]

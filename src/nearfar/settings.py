@@ -1,0 +1,113 @@
+"""Everything a run can be told, in one typed place: in Python, on the command line and in a file."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nearfar.errors import InputError
+
+
+class Settings(BaseModel):
+    """Settings of a run; each says in its description what it does. None means: what suits encoder, data or objective.
+
+    Where several of `epochs`, `steps` and `minutes` are given, the first that is reached ends the run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    encoder: str = Field("static", description="static, a local folder, or a hub name.")
+    objective: str = Field("infonce", description="A name of `nearfar objectives`.")
+    temperature: float | None = Field(None, gt=0, description="Of the objective; its own default.")
+    view: list[str] = Field(
+        ["dropout"],
+        description="How a positive is made of a lone text: a name of `nearfar augment --list`, with options as in"
+        " crop:keep=0.7,probability=0.5. Several are applied in order.",
+    )
+    epochs: int | None = Field(None, ge=1, description="Passes over the data.")
+    steps: int | None = Field(None, ge=1, description="Optimiser steps.")
+    minutes: float | None = Field(None, gt=0, description="Wall time; such a run is not repeatable bit for bit.")
+    batch_size: int | None = Field(None, ge=2, description="Rows a batch.")
+    batches: Literal["shuffled", "no-duplicates", "per-class", "length", "cluster"] = Field(
+        "shuffled",
+        description="Which rows go together: shuffled, no-duplicates (no text twice), per-class (some rows of each"
+        " label), length (texts of like length), cluster (near texts, anew each epoch).",
+    )
+    per_class: int = Field(4, ge=2, description="Rows of a class in a batch of --batches per-class.")
+    source_temperature: float | None = Field(
+        None, gt=0, description="Share of a table is rows ** (1 / this); None: each row once an epoch."
+    )
+    learning_rate: float | None = Field(None, ge=0, description="At the top of the schedule.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the run over which the rate rises; then it falls.")
+    evaluations: int = Field(10, ge=1, description="Measurements during the run, evenly spread.")
+    held_out: float = Field(0.05, ge=0, lt=1, description="Share of the rows held out to measure on without --eval.")
+    queue: int = Field(
+        0, ge=0, description="Older embeddings that count as far, from a slowly following copy of the encoder (MoCo)."
+    )
+    momentum: float = Field(0.995, ge=0, lt=1, description="How slowly the copy of --queue follows.")
+    mixed: int = Field(0, ge=0, description="Far embeddings an anchor mixed from its hardest ones (MoCHi).")
+    guide: str | None = Field(
+        None, description="A second model; what it finds as near as the positive is no negative (GISTEmbed)."
+    )
+    guide_margin: float = Field(0.0, ge=-2, le=2, description="Of --guide, in its cosine.")
+    mine_every: int | None = Field(
+        None, ge=1, description="Steps after which negatives are mined anew with the encoder as it then is (ANCE)."
+    )
+    mine_count: int = Field(1, ge=1, description="Mined negatives an anchor.")
+    token_dropout: float | None = Field(
+        None, ge=0, lt=1, description="Tokens left out while training (static); 0.3 under the view dropout, else 0."
+    )
+    weight_learning_rate: float | None = Field(
+        None, ge=0, description="Of a weight a token beside the rate of the vectors, which may be 0 (static)."
+    )
+    sif: float = Field(3e-3, gt=0, description="Smaller makes frequent tokens start shorter (static).")
+    width: int = Field(256, ge=1, description="Numbers a vector (static).")
+    vocabulary: int = Field(8_000, ge=100, description="Most subwords (static).")
+    tokenizer: Literal["wordpiece", "bpe", "unigram"] = Field("wordpiece", description="Kind of subwords (static).")
+    buffer: int = Field(10_000, ge=2, description="Rows among which a stream is shuffled.")
+    sample: int = Field(100_000, ge=2, description="Rows of a stream from which a static encoder is built.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of everything random.")
+
+    @classmethod
+    def build(cls, values: dict[str, Any], source: str = "settings") -> Settings:
+        """Settings from names and values.
+
+        Raises:
+            InputError: an unknown name (the nearest known one is suggested) or a bad value; one line.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                near = difflib.get_close_matches(name, cls.model_fields, n=1)
+                hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(cls.model_fields)}"
+                raise InputError(f"{source}: unknown setting {name!r}{hint}")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            wanted = first["msg"].removeprefix("Input should be ")
+            found = repr(first["input"])
+            found = found if len(found) <= 60 else f"{found[:57]}..."
+            raise InputError(f"{source}: {name}: found {found}, wanted {wanted}") from None
+
+    @classmethod
+    def read(cls, path: Path) -> dict[str, Any]:
+        """The settings that a TOML file, a JSON file or an earlier run's nearfar.json names.
+
+        Raises:
+            InputError: the file cannot be read or is neither.
+        """
+        try:
+            text = path.read_text("utf-8")
+            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        except (OSError, ValueError, RecursionError) as error:  # the last: thousands of brackets
+            raise InputError(f"{path}: found no readable TOML or JSON settings ({error})") from None
+        settings = values.get("settings", values) if isinstance(values, dict) else values
+        if not isinstance(settings, dict):
+            raise InputError(f"{path}: found a {type(settings).__name__}, wanted a table of settings")
+        return {name: value for name, value in settings.items() if value is not None}

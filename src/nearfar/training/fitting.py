@@ -1,0 +1,62 @@
+"""Which contrast an objective takes of a table, and what to say where it takes none."""
+
+from __future__ import annotations
+
+from nearfar.data import Table
+from nearfar.data.streams import Stream
+from nearfar.errors import InputError
+from nearfar.objectives import MarginMSELoss, Objective
+
+Data = Table | Stream
+
+KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": ("pairs", "views"), "texts": ("pairs", "views")}
+"""Contrasts that can be made of a table, the first that an objective takes being taken."""
+
+
+def contrast_for(data: Data, objective: Objective) -> str | None:
+    """The kind of contrast that the objective takes and the table holds; None where there is none."""
+    if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
+        return None
+    fitting = [kind for kind in KINDS[data.kind] if kind in objective.contrasts]
+    return next((kind for kind in fitting if kind != "views" or not _negatives(data)), None)
+
+
+def check_usable(data: Data, objective: Objective) -> None:
+    """Raise an InputError unless `objective` can be trained on `data`."""
+    name = type(objective).__name__
+    if isinstance(data, Table):
+        _check_rows(data)
+    if contrast_for(data, objective) is not None:
+        return
+    if data.kind == "scored":
+        raise InputError(
+            f"{data.source}: found sentence1, sentence2 and score, which {name} cannot train on; wanted anchor and"
+            " positive (--column anchor=sentence1 --column positive=sentence2, with --where score=1 for near pairs, or"
+            " `nearfar convert` by a threshold), or an objective of graded pairs: cosent, angle"
+        )
+    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else "pairs"
+    raise InputError(f"{data.source}: found {found}, which {name} has no place for; wanted {_wanted(objective)}")
+
+
+def _negatives(data: Data) -> bool:
+    return any(role.startswith("negative") for role in data.roles)
+
+
+def _check_rows(table: Table) -> None:
+    if len(table) < 2:
+        raise InputError(f"{table.source}: found {len(table)} row, wanted at least 2 to contrast with each other")
+    if table.kind == "labelled" and len(set(table.column("label"))) < 2:
+        raise InputError(f"{table.source}: found one label only, wanted at least two")
+
+
+def _wanted(objective: Objective) -> str:
+    """What tables the objective takes, in words."""
+    words = {
+        "pairs": "anchor and positive",
+        "views": "text or pairs alone",
+        "labelled": "text and label",
+        "graded": "sentence1, sentence2 and score",
+    }
+    return " or ".join(word for kind, word in words.items() if kind in objective.contrasts) or (
+        f"nothing that a table holds: it is made for nearfar.{objective.contrasts[0]} in your own loop"
+    )

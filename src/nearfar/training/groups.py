@@ -1,0 +1,81 @@
+"""Texts known by number: which rows of a batch must not push each other since they share one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from nearfar.data import Table
+
+Ids = NDArray[np.int64]
+
+
+def number_texts(table: Table, role: str) -> Ids:
+    """``(n,)``: a 64-bit hash of each row's text."""
+    return np.concatenate([numbers_of(batch[role]) for batch in table.batches()])
+
+
+def numbers_of(values: Sequence[Any]) -> Ids:
+    """``(n,)``: a 64-bit hash of each value, equal for equal values."""
+    numbers: Ids = pd.util.hash_array(np.asarray(values, dtype=object)).view(np.int64)
+    return numbers
+
+
+def duplicate_groups(columns: Sequence[Ids]) -> Ids:
+    """``(n,)``: rows that share a text in any of the columns, directly or through others, get one number.
+
+    Two rows with one anchor, or with one positive, must not push each other's texts away.
+    """
+    first = np.arange(len(columns[0]))
+    doubled = np.flatnonzero(np.logical_or.reduce([_occurs_again(values) for values in columns]))
+    if len(doubled):  # most batches hold few: only those make a graph
+        first[doubled] = doubled[_first_connected([values[doubled] for values in columns])]
+    numbers: Ids = np.cumsum(first == np.arange(len(first))) - 1  # counted in the order of first rows
+    return numbers[first]
+
+
+def groups_of_negatives(negatives: Ids, columns: Sequence[Ids], groups: Ids) -> Ids:
+    """``(K,)``: the group of the row whose text a negative is, or a number of its own.
+
+    Args:
+        negatives: ``(K,)`` numbers of texts.
+        columns: ``(n,)`` each: the numbers of the rows' texts.
+        groups: ``(n,)`` of the rows.
+    """
+    texts, owners = np.concatenate(columns), np.tile(groups, len(columns))
+    order = np.argsort(texts, kind="stable")
+    place = np.searchsorted(texts, negatives, sorter=order)
+    found = order[np.minimum(place, len(order) - 1)]
+    alone: Ids = len(groups) + np.arange(len(negatives))
+    return np.where(texts[found] == negatives, owners[found], alone)
+
+
+def _occurs_again(values: Ids) -> NDArray[np.bool_]:
+    """``(n,)``: another row has the same value."""
+    order = np.argsort(values)
+    equal = np.concatenate([[False], np.diff(values[order]) == 0, [False]])
+    found = np.empty(len(values), bool)
+    found[order] = equal[1:] | equal[:-1]
+    return found
+
+
+def _first_connected(columns: Sequence[Ids]) -> Ids:
+    """``(n,)``: for each row the first one that it shares a value with in any of the columns, also through others."""
+    rows = np.arange(len(columns[0]))
+    numbers, offset = [], len(rows)
+    for values in columns:
+        unique, inverse = np.unique(values, return_inverse=True)
+        numbers.append(inverse + offset)
+        offset += len(unique)
+    joined = np.concatenate(numbers)
+    graph = coo_array((np.ones(len(joined), bool), (np.tile(rows, len(columns)), joined)), shape=(offset, offset))
+    _, group = connected_components(graph, directed=False)
+    _, first, inverse = np.unique(group[: len(rows)], return_index=True, return_inverse=True)
+    found: Ids = first[inverse]
+    return found
