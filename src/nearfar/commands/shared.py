@@ -136,17 +136,10 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         InputError: the disk is full or the folder not writable.
     """
-    whole = path.is_file() or not path.exists()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial") if whole else path
-    try:
-        partial.write_text(text, "utf-8")
-        if whole:
-            os.replace(partial, os.path.realpath(path))
-    except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error})") from error
-    finally:
-        if whole:
-            partial.unlink(missing_ok=True)
+    from nearfar.data.writing import whole_file
+
+    with whole_file(path) as place:
+        place.write_text(text, "utf-8")
 
 
 def show_measurements(measurements: Sequence[Measurement], title: str | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nearfar.data.writing import whole_file
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,15 +49,9 @@ def write_vectors(
         InputError: the disk is full or the folder not writable.
     """
     shape = len(table), int(model.get_embedding_dimension() or 0)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write = _write_npy if path.suffix == ".npy" else _write_parquet
-        write(partial, shape, _encoded(model, table, role, batch_size, console))
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write = _write_npy if path.suffix == ".npy" else _write_parquet
+    with whole_file(path) as place:
+        write(place, shape, _encoded(model, table, role, batch_size, console))
     return shape
 
 
