@@ -10,13 +10,19 @@ from typing import Any
 
 from nearfar.data.views.base import View, wanted
 from nearfar.data.views.embedding import Dropout
+from nearfar.data.views.rewriting import BackTranslate, Paraphrase
 from nearfar.data.views.spans import Adjacent, Crop, InverseCloze, Span
+from nearfar.data.views.synonyms import Insert, Synonym
+from nearfar.data.views.typo import Typo
 from nearfar.data.views.words import Delete, Mask, Repeat, Swap
 from nearfar.errors import InputError
 
-VIEWS: dict[str, type[View]] = {
-    view.name: view for view in (Delete, Swap, Repeat, Crop, Span, InverseCloze, Adjacent, Mask, Dropout)
-}
+IN_TEXT: tuple[type[View], ...] = (
+    *(Delete, Swap, Insert, Synonym, Repeat, Crop, Span, InverseCloze, Adjacent, Mask, Typo),
+    *(BackTranslate, Paraphrase),
+)
+IN_EMBEDDING: tuple[type[View], ...] = (Dropout,)
+VIEWS: dict[str, type[View]] = {view.name: view for view in (*IN_TEXT, *IN_EMBEDDING)}
 """Command-line name -> class. A new view is one class and a name here."""
 
 
