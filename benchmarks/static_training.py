@@ -34,7 +34,7 @@ from tokenizers import Tokenizer
 from transformers import TrainerCallback
 
 import nearfar as nf
-from nearfar.training.loop import make_model
+from nearfar.training.ready import make_model
 
 BATCH, WIDTH, VOCABULARY, STEPS, ROUNDS = 1024, 256, 16_000, 30, 3
 

@@ -20,7 +20,7 @@ from nearfar.objectives import REGISTRY
 
 SOURCE = Path(nearfar.__file__).parent
 LAYERS = (
-    ("errors", "hub"),
+    ("errors", "hub", "settings"),
     ("contrasts",),
     ("execution",),
     ("objectives",),

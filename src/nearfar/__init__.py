@@ -40,7 +40,8 @@ if TYPE_CHECKING:
         SupConLoss,
         TripletLoss,
     )
-    from nearfar.training import Outcome, Settings, train
+    from nearfar.settings import Settings
+    from nearfar.training import Outcome, train
 
 __all__ = [
     "AlignUniformLoss",
@@ -117,7 +118,8 @@ _HOMES = {
         "SupConLoss",
         "TripletLoss",
     ),
-    "training": ("Outcome", "Settings", "train"),
+    "settings": ("Settings",),
+    "training": ("Outcome", "train"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -88,6 +88,86 @@ def test_ntxent_on_texts_and_steps(run: Run, tables: dict[str, Path], tmp_path: 
     assert json.loads((tmp_path / "m/nearfar.json").read_text("utf-8"))["settings"]["steps"] == 3
 
 
+VIEWED = {
+    "text": ["crop:keep=0.6", "typo:probability=0.5"],
+    "embedding": ["cutoff:kind=features", "gaussian", "mixup"],
+    "adversarial": ["delete", "adversarial:epsilon=0.1"],
+}
+
+
+@pytest.mark.parametrize("names", VIEWED.values(), ids=VIEWED)
+def test_views_are_trained_with_recorded_and_repeated(
+    names: list[str], run: Run, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    options = [word for name in names for word in ("--view", name)]
+    words = (tables["texts.txt"], "--eval", tables["sts.jsonl"], *FAST)
+    assert run("train", "-o", tmp_path / "m", *words, *options).status == 0
+    settings = json.loads((tmp_path / "m/nearfar.json").read_text("utf-8"))["settings"]
+    assert [view.partition(":")[0] for view in settings["view"]] == [name.partition(":")[0] for name in names]
+    assert settings["token_dropout"] == 0
+    again = run("train", "-o", tmp_path / "again", *words[:3], "--config", tmp_path / "m/nearfar.json")
+    assert again.status == 0, again.err
+    first, second = (load_file(f / "model.safetensors")["embedding.weight"] for f in (tmp_path / "m", tmp_path / "again"))
+    assert np.array_equal(first, second)
+
+
+MADE = {
+    "no text twice": ["pairs.tsv", "--batches", "no-duplicates"],
+    "of one length": ["texts.txt", "--batches", "length"],
+    "near texts": ["pairs.tsv", "--batches", "cluster"],
+    "classes": ["labels.csv", "--batches", "per-class", "--per-class", 2],
+    "two tables alike": ["pairs.tsv", "texts.txt", "--source-temperature", 5],
+    "queue": ["pairs.tsv", "--queue", 40],
+    "queue of views": ["texts.txt", "--queue", 40, "--objective", "ntxent"],
+    "queue of labels": ["labels.csv", "--queue", 40],
+    "mixed": ["pairs.tsv", "--mixed", 2],
+    "mixed and symmetric": ["pairs.tsv", "--mixed", 2, "--objective", "lifted"],
+    "mined": ["pairs.tsv", "--mine-every", 3, "--mine-count", 2],
+    "stream": ["pairs.tsv", "texts.txt", "--stream", "--steps", 9, "--view", "crop"],
+}
+
+
+@pytest.mark.parametrize("words", MADE.values(), ids=MADE)
+def test_contrastive_data_is_made_in_each_way(
+    words: list[str], run: Run, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    given = [tables.get(str(word), word) for word in words]
+    for name in ("m", "again"):
+        result = run("train", *given, "-o", tmp_path / name, "--eval", tables["sts.jsonl"], *FAST)
+        assert result.status == 0, result.err
+    if "--mine-every" in words:
+        assert "step 4:" in result.out
+        assert "stale until step 6" in result.out
+    first, second = (load_file(tmp_path / f / "model.safetensors")["embedding.weight"] for f in ("m", "again"))
+    assert np.array_equal(first, second)
+
+
+def test_a_guide_is_a_second_model(run: Run, tables: dict[str, Path], model: Path, tmp_path: Path) -> None:
+    for name in ("pairs.tsv", "texts.txt", "labels.csv"):
+        words = (tables[name], "-o", tmp_path / name, "--guide", model, "--guide-margin", 0.1, *FAST)
+        result = run("train", *words, "--eval", tables["sts.jsonl"])
+        assert result.status == 0, result.err
+
+
+def test_standard_input_is_a_stream(tables: dict[str, Path], tmp_path: Path) -> None:
+    """Rows pass once: a run that would need a second pass says so."""
+    rows = "".join(json.dumps({"text": line}) + "\n" for line in tables["texts.txt"].read_text("utf-8").splitlines())
+    words = [sys.executable, "-m", "nearfar", "train", "-", "--stream", *FAST, "--eval", tables["sts.jsonl"]]
+    for steps, status in ((3, 0), (50, 2)):
+        line = [str(word) for word in (*words, "--steps", steps, "-o", tmp_path / str(steps))]
+        done = subprocess.run(line, input=rows, capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+    assert "second pass over standard input" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["3"]
+    assert json.loads((tmp_path / "3/nearfar.json").read_text("utf-8"))["data"][0]["rows"] is None
+
+
+def test_a_stream_wants_an_end(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    result = run("train", tables["pairs.tsv"], "--stream", "-o", tmp_path / "m", "--epochs", 1)
+    assert result.status == 2
+    assert "--steps or --minutes" in result.err
+
+
 def test_trained_model_is_a_start(run: Run, tables: dict[str, Path], model: Path, tmp_path: Path) -> None:
     result = run("train", tables["pairs.tsv"], "-o", tmp_path / "m", "--encoder", model, *FAST)
     assert result.status == 0, result.err
@@ -110,7 +190,14 @@ BAD = {
     "encoder name": (["good.tsv", "--encoder", "nobody/nothing"], ["nobody/nothing"]),
     "encoder folder": (["good.tsv", "--encoder", "."], ["modules.json"]),
     "objective": (["good.tsv", "--objective", "infonse"], ["infonse", "infonce"]),
-    "view": (["good.tsv", "--view", "crop"], ["view", "crop", "dropout"]),
+    "view": (["good.tsv", "--view", "crip"], ["view", "crip", "did you mean crop", "dropout"]),
+    "view of pairs": (["good.tsv", "--view", "crop"], ["--view", "crop", "lone texts"]),
+    "option of a view": (["good.tsv", "--view", "crop:kep=1"], ["--view crop", "kep", "did you mean keep"]),
+    "batches": (["good.tsv", "--batches", "sorted"], ["batches", "sorted", "'no-duplicates'"]),
+    "classes of pairs": (["good.tsv", "--batches", "per-class"], ["good.tsv", "found no labels", "per-class"]),
+    "mining of labels": (["labels.csv", "--mine-every", 2], ["mine_every", "no pairs"]),
+    "guide": (["good.tsv", "--guide", "./nowhere"], ["nowhere", "folder"]),
+    "stream in clusters": (["good.tsv", "--stream", "--batches", "cluster"], ["batches", "cluster", "streams"]),
     "option": (["good.tsv", "--bogus"], ["--bogus"]),
     "temperature": (["good.tsv", "--temperature", "-1"], ["temperature", "-1"]),
     "not a number": (["good.tsv", "--epochs", "many"], ["epochs", "integer"]),
@@ -146,6 +233,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "one.tsv": "anchor\tpositive\na\tb\n",
         "scores.tsv": "sentence1\tsentence2\tscore\na\tb\t1\nc\td\t0\n",
         "label.csv": "text,label\na,x\nb,x\n",
+        "labels.csv": "text,label\na,x\nb,y\n",
         "good.tsv": "anchor\tpositive\na b\tb c\nc d\td e\ne f\tf g\n",
         "triple.tsv": "anchor\tpositive\tnegative\na\tb\tc\nd\te\tf\n",
         "bad.toml": "epochs = = 2\n",

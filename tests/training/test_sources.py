@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 import nearfar as nf
 from nearfar.encoders import build_static, open_encoder
-from nearfar.training.sources import check_usable, contrast_for, duplicate_groups, prepare
+from nearfar.training.contrasting import Contrasting
+from nearfar.training.fitting import check_usable, contrast_for
+from nearfar.training.groups import duplicate_groups, groups_of_negatives
+from nearfar.training.sources import Tokenised
 
 WORDS = "a cat sat on the mat while two dogs ran after some old red car near that house".split()
 
@@ -39,6 +42,14 @@ def test_rows_join_through_others() -> None:
     assert duplicate_groups([np.array([5, 5, 6, 7]), np.array([1, 2, 3, 2])]).tolist() == [0, 0, 1, 0]
 
 
+def test_a_negative_is_of_the_group_of_the_row_whose_text_it_is() -> None:
+    """Rows 0 and 2 are one group; a negative that is row 2's positive must not push row 0 either."""
+    groups = groups_of_negatives(np.array([22, 99, 11, 99]), [np.array([10, 11, 10]), np.array([20, 21, 22])], np.array([0, 1, 0]))
+    assert groups.tolist()[0] == 0
+    assert groups.tolist()[2] == 1
+    assert len({0, 1, *groups.tolist()}) == 4  # the same text twice is two negatives
+
+
 def table() -> nf.Table:
     generator = np.random.default_rng(0)
     return nf.Table.from_columns(
@@ -55,7 +66,8 @@ def test_embeddings_are_normalised_for_an_objective_that_looks_at_lengths(
     objective: nf.InfoNCELoss, length: bool
 ) -> None:
     encoder = open_encoder(build_static(lambda: [WORDS], width=8))
-    contrast = prepare(table(), encoder, objective).contrast(np.arange(6), encoder, objective)
+    batch = Tokenised.of(table(), "pairs", encoder).batch(np.arange(6), epoch=0)
+    contrast = Contrasting(encoder, objective.by_direction)(batch)
     ones = torch.ones(6)
     assert torch.allclose(contrast.anchors.norm(dim=1), ones) == length
     assert objective.by_direction != length

@@ -81,9 +81,10 @@ def _train(corpus: Corpus, folder: Path, seed: int, title: str) -> tuple[dict[st
     )
     from nearfar.demo.report import add_comparison
     from nearfar.objectives import InfoNCELoss
-    from nearfar.training import Settings, train
-    from nearfar.training.loop import make_model
+    from nearfar.settings import Settings
+    from nearfar.training import train
     from nearfar.training.output import describe, save
+    from nearfar.training.ready import make_model
 
     # A second split by package chooses the checkpoint, so that the held-out part is looked at once.
     parts = split(corpus.train, held_out=1000, seed=seed + 1)

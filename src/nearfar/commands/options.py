@@ -32,7 +32,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     help_text = (field.description or "") + _default(field.default)
-    annotation = Annotated[_kind(field.annotation) | None, typer.Option(help=help_text)]
+    kind: Any = _kind(field.annotation) | None
+    annotation = Annotated[kind, typer.Option(help=help_text)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

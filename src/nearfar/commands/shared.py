@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nearfar.analysis import Measurement
     from nearfar.data import Table
+    from nearfar.data.streams import Stream
 
 console = Console(highlight=False)
 
@@ -55,6 +56,22 @@ def pairs_of(option: str, given: Sequence[str] | None) -> dict[str, list[str]]:
             raise InputError(f"--{option}: found {word!r}, wanted NAME=VALUE")
         found.setdefault(name, []).append(value)
     return found
+
+
+def open_streams(
+    sources: Sequence[str],
+    columns: Sequence[str] | None = None,
+    where: Sequence[str] | None = None,
+    *,
+    known: Sequence[str] = (),
+) -> list[Stream]:
+    """Open every source as a stream; see `open_tables`."""
+    from nearfar.data.streams import STANDARD_INPUT, read_stream
+
+    names, values = pairs_of("column", columns), pairs_of("where", where)
+    if STANDARD_INPUT not in sources:
+        _check_named(names, values, [*sources, *known])
+    return [read_stream(source, columns=names, where=values) for source in sources]
 
 
 def open_tables(

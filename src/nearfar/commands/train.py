@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from nearfar.commands.shared import Columns, Overwrite, Where, console, open_tables, show_measurements
+from nearfar.commands.options import with_settings
+from nearfar.commands.shared import Columns, Overwrite, Where, console, open_streams, open_tables, show_measurements
 from nearfar.errors import InputError
+from nearfar.settings import Settings
 
 if TYPE_CHECKING:
     from nearfar.analysis import Measurement
@@ -19,39 +21,21 @@ if TYPE_CHECKING:
     from nearfar.training import Outcome
     from nearfar.training.loop import Step
 
-Number = int | None
 
-
+@with_settings
 def train(
-    data: Annotated[list[str], typer.Argument(help="Tables to train on: files, folders or hub names.")],
+    data: Annotated[list[str], typer.Argument(help="Tables: files, folders, hub names; - with --stream.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the model.")],
-    encoder: Annotated[str | None, typer.Option(help="static (the default), a folder, or a hub name.")] = None,
-    objective: Annotated[str | None, typer.Option(help="A name of `nearfar objectives`; infonce.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the objective; its own default.")] = None,
-    view: Annotated[str | None, typer.Option(help="Positive of a lone text: dropout.")] = None,
+    settings: dict[str, Any],
     column: Columns = None,
     where: Where = None,
     evaluate_on: Annotated[
         list[str] | None,
         typer.Option("--eval", metavar="FILE", help="Table to measure on; else a part is held out. Repeatable."),
     ] = None,
-    epochs: Annotated[Number, typer.Option(help="Passes over the data.")] = None,
-    steps: Annotated[Number, typer.Option(help="Optimiser steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Wall time; such a run is not repeatable bit for bit.")] = None,
-    batch_size: Annotated[Number, typer.Option(help="Rows a batch.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At the top of the schedule.")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Share of the run over which the rate rises.")] = None,
-    evaluations: Annotated[Number, typer.Option(help="Measurements during the run.")] = None,
-    held_out: Annotated[float | None, typer.Option(help="Share of the rows held out without --eval.")] = None,
-    token_dropout: Annotated[
-        float | None, typer.Option(help="Tokens left out while training (static); 0.3 for lone texts, else 0.")
-    ] = None,
-    weight_learning_rate: Annotated[float | None, typer.Option(help="Of the token weights (static).")] = None,
-    sif: Annotated[float | None, typer.Option(help="Smaller makes frequent tokens start shorter (static).")] = None,
-    width: Annotated[Number, typer.Option(help="Numbers a vector (static).")] = None,
-    vocabulary: Annotated[Number, typer.Option(help="Most subwords (static).")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="wordpiece, bpe or unigram (static).")] = None,
-    seed: Annotated[Number, typer.Option(help="Of everything random.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Let the rows pass by without a copy on disk; wants --steps or --minutes.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="Settings from TOML, JSON or an earlier nearfar.json.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -63,49 +47,61 @@ def train(
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv
 
     Example: nearfar train faq.csv -o faq --column anchor=question --column positive=answer --epochs 5
-    """
-    given = locals()
-    from nearfar.training.settings import Settings
 
-    named = {name: given[name] for name in Settings.model_fields if given[name] is not None}
+    Example: nearfar train notes.txt -o notes --view crop:keep=0.7 --view typo:probability=0.3
+
+    Example: zcat huge.jsonl.gz | nearfar train - -o huge --stream --steps 10000 --eval dev.tsv
+    """
     from_file = Settings.read(config) if config else {}
     Settings.build(from_file, str(config))  # by itself first, so that a fault is named after where it stands
-    settings = Settings.build(from_file | named)
-    settings.build_objective()
+    chosen = Settings.build(from_file | settings)
+    check_settings(chosen)
     run(
         data,
         output,
-        settings,
+        chosen,
         columns=column,
         where=where,
         evaluate_on=evaluate_on or (),
+        stream=stream,
         overwrite=overwrite,
     )
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise an InputError where a name is unknown, before any data is read."""
+    from nearfar.data.views import Views
+
+    Views.parse(settings.view)
+    from nearfar.objectives import build_objective
+
+    build_objective(settings.objective, temperature=settings.temperature)
 
 
 def run(
     data: Sequence[str],
     output: Path,
-    settings: Any,
+    settings: Settings,
     *,
     columns: Sequence[str] | None,
     where: Sequence[str] | None,
     evaluate_on: Sequence[str],
+    stream: bool,
     overwrite: bool,
 ) -> None:
     """Read, train, save, print."""
     from nearfar.training.output import check_free
 
     check_free(output, overwrite, inputs=[*data, *evaluate_on])
-    tables = open_tables(data, columns, where, known=evaluate_on)
+    opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
     evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
     with console.status("importing"):
         from nearfar.training import train as train_model
         from nearfar.training.output import save, whole_folder
     with whole_folder(output, overwrite) as folder:
         with watching() as watch:
-            outcome = train_model(tables, settings=settings, evaluate_on=evaluation, watch=watch)
-        save(folder, outcome, tables, title=output.name)
+            outcome = train_model(opened, settings=settings, evaluate_on=evaluation, watch=watch)
+        save(folder, outcome, opened, title=output.name)
     summarise(outcome, output)
 
 
@@ -135,6 +131,8 @@ def watching() -> Iterator[Callable[[Step], None]]:
 
         def watch(step: Step) -> None:
             fields: dict[str, Any] = {"loss": step.loss, "rate": step.rows_per_second}
+            if step.note:
+                console.print(f"step {step.number}: {step.note}", markup=False)
             if step.measurements:
                 fields["latest"] = "  ".join(_brief(m) for m in step.measurements)
                 console.print(
@@ -156,6 +154,9 @@ def summarise(outcome: Outcome, output: Path) -> None:
             f"trained in {outcome.seconds:.1f} s; the best model (step {outcome.best_step}) is in {output}",
             markup=False,
         )
+    for view, count in outcome.unchanged.items():
+        if count:
+            console.print(f"view {view}: {count:,} texts left as they were, with nothing to change", markup=False)
     if outcome.measurements:
         show_measurements(outcome.measurements)
 

@@ -49,6 +49,9 @@ class Encoder(Protocol):
         anything else, `change` has its way with the token vectors.
         """
 
+    def parameters(self) -> Sequence[Tensor]:
+        """What is learnt, in the form in which it is learnt."""
+
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         """The optimiser that suits the parameters, each group's rate in proportion to `learning_rate`."""
 

@@ -123,5 +123,8 @@ class TransformerEncoder:
     def fold(self) -> None:
         pass
 
+    def parameters(self) -> Sequence[Tensor]:
+        return list(self.model.parameters())
+
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.model.parameters(), lr=learning_rate, weight_decay=0.01)

@@ -170,6 +170,9 @@ class StaticEncoder:
         rates = ((self.vectors, learning_rate), (self.log_weights, self.weight_learning_rate))
         return RowAdam([{"params": [rows], "lr": rate} for rows, rate in rates if rows is not None and rate > 0])
 
+    def parameters(self) -> Sequence[Tensor]:
+        return [rows for rows in (self.vectors, self.log_weights) if rows is not None]
+
     @torch.no_grad()
     def fold(self) -> None:
         weights = 1 if self.log_weights is None else self.log_weights.exp()

@@ -16,12 +16,25 @@ from accelerate.utils import set_seed
 from nearfar.analysis import Measurement, evaluate
 from nearfar.analysis.geometry import Sample, near_and_far
 from nearfar.data import Table
-from nearfar.encoders import Encoder, build_static, open_encoder, open_model
+from nearfar.data.streams import Stream
+from nearfar.data.views import Views
+from nearfar.data.views.embedding import Adversarial
+from nearfar.encoders import Encoder, open_encoder
+from nearfar.encoders.base import Change
 from nearfar.errors import InputError, RunError
-from nearfar.objectives import Objective
-from nearfar.training.schedule import Budget, plan, steps_in_epoch, warm_up_and_decay
-from nearfar.training.settings import Settings
-from nearfar.training.sources import Source, check_usable, hold_out, prepare
+from nearfar.objectives import Objective, build_objective
+from nearfar.settings import Settings
+from nearfar.training.contrasting import Contrasting
+from nearfar.training.feeds import Feed, TableFeed
+from nearfar.training.fitting import Data, check_usable
+from nearfar.training.held_out import hold_out
+from nearfar.training.memory import Memory
+from nearfar.training.mining import Miner
+from nearfar.training.mixing import mixer
+from nearfar.training.perturbing import attacked, change_of
+from nearfar.training.ready import make_feed, make_model, parse_views, resolved, token_dropout, with_end
+from nearfar.training.schedule import Budget, warm_up_and_decay
+from nearfar.training.sources import Batch
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -41,6 +54,7 @@ class Step:
         loss: a smoothed loss.
         rows_per_second: rows of the tables trained on, a second of training.
         measurements: the latest measurements, where this step made some.
+        note: something that a person may want to know of this step, or "".
     """
 
     number: int
@@ -48,6 +62,7 @@ class Step:
     loss: float
     rows_per_second: float
     measurements: tuple[Measurement, ...] = ()
+    note: str = ""
 
 
 @dataclass
@@ -64,6 +79,7 @@ class Outcome:
         best_step: the step that `model` is from.
         seconds: of training, measuring included.
         interrupted: a person stopped the run early.
+        unchanged: view -> how many texts it could not change, over the whole run.
     """
 
     model: SentenceTransformer
@@ -75,10 +91,11 @@ class Outcome:
     best_step: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+    unchanged: dict[str, int] = field(default_factory=dict)
 
 
 def train(
-    tables: Table | Sequence[Table],
+    data: Data | Sequence[Data],
     *,
     objective: Objective | None = None,
     model: SentenceTransformer | None = None,
@@ -86,10 +103,10 @@ def train(
     evaluate_on: Sequence[Table] = (),
     watch: Callable[[Step], None] = lambda step: None,
 ) -> Outcome:
-    """Train an encoder so that near texts of the tables lie near each other.
+    """Train an encoder so that near texts of the data lie near each other.
 
     Args:
-        tables: one or more, of any roles that the objective can use; each batch comes from one of them.
+        data: tables, or streams, of any roles that the objective can use; each batch comes from one of them.
         objective: what pulls and pushes; None builds the one that the settings name.
         model: the encoder to start from; None opens or builds the one that the settings name.
         settings: everything else; None takes the defaults.
@@ -100,75 +117,48 @@ def train(
         The outcome, whose model is the best that was measured.
 
     Raises:
-        InputError: tables, settings and objective do not fit each other.
+        InputError: data, settings and objective do not fit each other.
         RunError: the loss became NaN or infinite.
     """
-    tables = [tables] if isinstance(tables, Table) else list(tables)
+    data = [data] if isinstance(data, Table | Stream) else list(data)
     settings = settings or Settings()
-    objective = objective or settings.build_objective()
-    if not tables:
-        raise InputError("tables: found none, wanted at least one to train on")
-    for table in tables:
-        check_usable(table, objective)
+    objective = objective or build_objective(settings.objective, temperature=settings.temperature)
+    if not data:
+        raise InputError("data: found none, wanted at least one table to train on")
+    for one in data:
+        check_usable(one, objective)
+    views = parse_views(settings, data)
     accelerator = Accelerator()
     if accelerator.num_processes > 1:
         raise InputError(
             f"found {accelerator.num_processes} processes, wanted 1: training across ranks is not built yet"
         )
     set_seed(settings.seed)
-    model = model or make_model(tables, settings)
-    evaluate_on, tables = list(evaluate_on), list(tables)
+    model = model or make_model(data, settings)
+    evaluate_on = list(evaluate_on)
     if not evaluate_on:
-        tables, evaluate_on = _held_out_parts(tables, settings)
-    settings = settings.model_copy(update={"token_dropout": _token_dropout(settings, tables)})
+        data, evaluate_on = _held_out_parts(data, settings)
+    settings = settings.model_copy(update={"token_dropout": token_dropout(settings, views, data)})
     encoder = open_encoder(
         accelerator.prepare_model(model),
         settings.encoder,
         token_dropout=settings.token_dropout or 0.0,
         weight_learning_rate=settings.weight_learning_rate,
     )
-    settings = _resolve(settings, encoder, tables)
-    sources = [prepare(table, encoder, objective) for table in tables]
-    return _Run(accelerator, encoder, objective, settings, sources, evaluate_on, watch).run()
+    settings = resolved(settings, encoder, views)
+    feed = make_feed(data, encoder, objective, settings, views)
+    settings = with_end(settings, encoder, feed)
+    return _Run(accelerator, encoder, objective, settings, feed, views, evaluate_on, watch).run()
 
 
-def make_model(tables: Sequence[Table], settings: Settings) -> SentenceTransformer:
-    """The encoder that the settings name: built from the tables' texts if "static", else opened."""
-    if settings.encoder != "static":
-        return open_model(settings.encoder)
-    return build_static(
-        lambda: (batch[role] for table in tables for batch in table.batches() for role in table.text_roles),
-        width=settings.width,
-        vocabulary=settings.vocabulary,
-        tokenizer=settings.tokenizer,
-        sif=settings.sif,
-        seed=settings.seed,
-    )
-
-
-def _held_out_parts(tables: Sequence[Table], settings: Settings) -> tuple[list[Table], list[Table]]:
-    parts = [hold_out(table, settings.held_out, settings.seed) for table in tables]
-    return [kept for kept, _ in parts], [held for _, held in parts if held is not None]
-
-
-def _token_dropout(settings: Settings, tables: Sequence[Table]) -> float:
-    if settings.token_dropout is not None:
-        return settings.token_dropout
-    return 0.3 if any(table.kind == "texts" for table in tables) else 0.0
-
-
-def _resolve(settings: Settings, encoder: Encoder, tables: Sequence[Table]) -> Settings:
-    """The settings with what the encoder and the data decide filled in."""
-    batch_size = settings.batch_size or encoder.batch_size
-    values: dict[str, Any] = {
-        "batch_size": batch_size,
-        "learning_rate": encoder.learning_rate if settings.learning_rate is None else settings.learning_rate,
-    }
-    if settings.epochs or not (settings.steps or settings.minutes):
-        epochs = settings.epochs or encoder.epochs
-        in_epoch = steps_in_epoch([len(table) for table in tables], batch_size)
-        values |= {"epochs": epochs, "steps": min(epochs * in_epoch, settings.steps or epochs * in_epoch)}
-    return settings.model_copy(update=values)
+def _held_out_parts(data: Sequence[Data], settings: Settings) -> tuple[list[Data], list[Table]]:
+    kept: list[Data] = []
+    held: list[Table] = []
+    for one in data:
+        rest, part = hold_out(one, settings.held_out, settings.seed) if isinstance(one, Table) else (one, None)
+        kept.append(rest)
+        held += [] if part is None else [part]
+    return kept, held
 
 
 class _Run:
@@ -182,18 +172,31 @@ class _Run:
         encoder: Encoder,
         objective: Objective,
         settings: Settings,
-        sources: Sequence[Source],
+        feed: Feed,
+        views: Views,
         evaluate_on: Sequence[Table],
         watch: Callable[[Step], None],
     ) -> None:
         self.accelerator, self.encoder, self.objective = accelerator, encoder, objective
-        self.settings, self.sources, self.evaluate_on, self.watch = settings, sources, evaluate_on, watch
+        self.settings, self.feed, self.views = settings, feed, views
+        self.evaluate_on, self.watch = evaluate_on, watch
         assert settings.learning_rate is not None
         optimisers = [encoder.optimiser(settings.learning_rate)]
         if isinstance(objective, torch.nn.Module) and [*objective.parameters()]:
             optimisers.append(torch.optim.Adam(objective.parameters(), lr=OBJECTIVE_RATE))
         self.optimisers = [accelerator.prepare(optimiser) for optimiser in optimisers]
         self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
+        self.memory = Memory(encoder, size=settings.queue, momentum=settings.momentum) if settings.queue else None
+        self.contrasting = Contrasting(
+            encoder,
+            objective.by_direction,
+            settings.guide_margin,
+            self.memory.queue if self.memory else None,
+            mixer(settings.mixed) if settings.mixed else None,
+        )
+        self.change = change_of(views.views)
+        self.adversary = next((view for view in views.views if isinstance(view, Adversarial)), None)
+        self.miner = Miner(encoder, settings, feed.sources) if isinstance(feed, TableFeed) else None
         self.outcome = Outcome(encoder.model, settings, evaluate_on=tuple(evaluate_on))
         self.best_figure = -np.inf
         self.best_state: dict[str, torch.Tensor] = {}
@@ -201,47 +204,52 @@ class _Run:
 
     def run(self) -> Outcome:
         budget = Budget(self.settings.steps, 60 * self.settings.minutes if self.settings.minutes else None)
-        assert self.settings.batch_size is not None
-        batches = plan([len(s) for s in self.sources], self.settings.batch_size, self.settings.seed)
+        batches = self.feed.batches()
         step, rows_done, due, busy = 0, 0, 1, 0.0
         try:
             self._measure(0, budget)
             self._compare("before")
             while (progress := budget.progress(step)) < 1:
                 started = time.monotonic()
-                number, rows = next(batches)
-                self._step(self.sources[number], rows, progress)
-                step, rows_done, busy = step + 1, rows_done + len(rows), busy + time.monotonic() - started
-                progress = budget.progress(step)
+                note = self.miner.refresh(step) if self.miner else ""
+                _, batch = next(batches)
+                self._step(batch, progress)
+                rows_done, busy = rows_done + len(batch.tokens[0]), busy + time.monotonic() - started
+                step, progress = step + 1, budget.progress(step + 1)
                 measurements: tuple[Measurement, ...] = ()
                 if progress >= due / self.settings.evaluations:
                     due = int(progress * self.settings.evaluations) + 1
                     measurements = self._measure(step, budget)
-                self.watch(Step(step, progress, self.loss, rows_done / busy, measurements))
+                self.watch(Step(step, progress, self.loss, rows_done / busy, measurements, note))
         except KeyboardInterrupt:
             self.outcome.interrupted = True
+        self.outcome.seconds = time.monotonic() - budget.started
+        self.outcome.unchanged = dict(self.views.unchanged)
+        self._finish(step)
+        return self.outcome
+
+    def _finish(self, step: int) -> None:
+        """Take the best model and measure it well."""
         if self.best_state:
             self.encoder.model.load_state_dict(self.best_state)
         else:
             self.encoder.fold()
             self.outcome.best_step = step
-        self.outcome.seconds = time.monotonic() - budget.started
         try:
             self.outcome.measurements = self._measured(resamples=1000)
             self._compare("after")
         except KeyboardInterrupt:  # a second one: the model is worth more than its last measurement
             self.outcome.interrupted = True
-        return self.outcome
 
-    def _step(self, source: Source, rows: Any, progress: float) -> None:
+    def _step(self, batch: Batch, progress: float) -> None:
         groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
         self.encoder.model.train()
-        loss = self.objective(source.contrast(rows, self.encoder, self.objective))
+        loss = self._loss(batch)
         value = loss.item()
         if not np.isfinite(value):
-            raise RunError(f"{source.table.source}: the loss became {value}; try a lower learning rate")
+            raise RunError(f"{batch.source}: the loss became {value}; try a lower learning rate")
         self.loss = value if np.isnan(self.loss) else self.SMOOTHING * self.loss + (1 - self.SMOOTHING) * value
         self.accelerator.backward(loss)
         if self.encoder.gradient_clip:
@@ -249,12 +257,23 @@ class _Run:
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        if self.memory:
+            self.memory.update(batch)
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        def under(change: Change | None) -> torch.Tensor:
+            return self.objective(self.contrasting(batch, change))
+
+        change = self.change
+        if self.adversary and len(batch.tokens) > 1:
+            change = attacked(self.adversary, under, change)
+        return under(change)
 
     def _measure(self, step: int, budget: Budget) -> tuple[Measurement, ...]:
+        if not self.evaluate_on:
+            return ()
         self.encoder.fold()
         measurements = self._measured(resamples=0)
-        if not measurements:
-            return ()
         figure = float(np.mean([m.figures[m.main] for m in measurements]))
         if figure > self.best_figure:
             self.best_figure, self.outcome.best_step = figure, step

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from nearfar.analysis.report import training_page, write_page
 from nearfar.data import Table
 from nearfar.errors import InputError
+from nearfar.training.fitting import Data
 from nearfar.training.loop import Outcome
 
 VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
@@ -90,23 +91,23 @@ def _remove_empty(folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def save(folder: Path, outcome: Outcome, tables: Sequence[Table], title: str) -> None:
+def save(folder: Path, outcome: Outcome, data: Sequence[Data], title: str) -> None:
     """Write the model as sentence-transformers does, with nearfar.json and report.html beside it."""
     try:
         outcome.model.save(str(folder))
     except SafetensorError as error:  # how a full disk shows there
         raise OSError(None, str(error), str(folder)) from error
-    record = describe(outcome, tables)
+    record = describe(outcome, data)
     write_page(training_page(record, outcome.measurements, outcome.similarities, title), folder / "report.html")
     (folder / "nearfar.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def describe(outcome: Outcome, tables: Sequence[Table]) -> dict[str, Any]:
+def describe(outcome: Outcome, data: Sequence[Data]) -> dict[str, Any]:
     """What nearfar.json holds: settings, data, versions, and the history of measurements."""
     return {
         "settings": outcome.settings.model_dump(),
-        "data": [_describe_table(table) for table in tables],
-        "evaluate_on": [_describe_table(table) for table in outcome.evaluate_on],
+        "data": [_describe(one) for one in data],
+        "evaluate_on": [_describe(table) for table in outcome.evaluate_on],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
         "seconds": round(outcome.seconds, 2),
         "interrupted": outcome.interrupted,
@@ -115,11 +116,8 @@ def describe(outcome: Outcome, tables: Sequence[Table]) -> dict[str, Any]:
     }
 
 
-def _describe_table(table: Table) -> dict[str, Any]:
-    return {
-        "source": table.source,
-        "kind": table.kind,
-        "roles": list(table.roles),
-        "rows": len(table),
-        "fingerprint": table.fingerprint,
-    }
+def _describe(data: Data) -> dict[str, Any]:
+    described: dict[str, Any] = {"source": data.source, "kind": data.kind, "roles": list(data.roles)}
+    if isinstance(data, Table):
+        return described | {"rows": len(data), "fingerprint": data.fingerprint}
+    return described | {"rows": None, "fingerprint": None}  # a stream is known only by what has passed

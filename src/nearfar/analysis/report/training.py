@@ -35,7 +35,7 @@ def training_page(
         Grid(
             "Data",
             ("file", "kind", "rows", "fingerprint"),
-            [(d["source"], d["kind"], f"{d['rows']:,}", d["fingerprint"][:12]) for d in record["data"]],
+            [(d["source"], d["kind"], *_size_and_digest(d)) for d in record["data"]],
         ),
         Grid("Settings", ("name", "value"), [(k, str(v)) for k, v in record["settings"].items() if v is not None]),
         Grid("Versions", ("package", "version"), list(record["versions"].items())),
@@ -44,13 +44,18 @@ def training_page(
 
 
 def _lead(record: Mapping[str, Any], measurements: Sequence[Measurement]) -> str:
-    rows = sum(table["rows"] for table in record["data"])
-    text = f"{rows:,} rows, {record['settings']['objective']}, {record['seconds']:.0f} seconds of training."
+    known = [data["rows"] for data in record["data"]]
+    rows = "A stream" if None in known else f"{sum(known):,} rows"
+    text = f"{rows}, {record['settings']['objective']}, {record['seconds']:.0f} seconds of training."
     for number, m in enumerate(measurements[:3]):
         before = _first(record["history"], number).get(m.main)
         since = "" if before is None else f", {before:.3f} before training"
         text += f" {m.source}: {m.main} {m.figures[m.main]:.3f}{since}."
     return text
+
+
+def _size_and_digest(data: Mapping[str, Any]) -> tuple[str, str]:
+    return ("a stream", "") if data["rows"] is None else (f"{data['rows']:,}", data["fingerprint"][:12])
 
 
 def _first(history: Sequence[Mapping[str, Any]], number: int) -> Mapping[str, Any]:

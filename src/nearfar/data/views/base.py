@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from random import Random
 from typing import Any, ClassVar, Literal
@@ -24,9 +25,9 @@ def option(
     Args:
         default: also says the type: float, int or str.
         about: what it does, in a few words.
-        least: the smallest number allowed.
-        most: the largest.
+        least: the smallest number allowed; a number has this or `above`.
         above: what the number must exceed.
+        most: the largest number allowed.
         function: whether a function may be given instead of a text.
     """
     limits = {"least": least, "most": most, "above": above}
@@ -63,9 +64,13 @@ class View:
 
     def __str__(self) -> str:
         """``name:option=value,...``, which `parse_view` reads back."""
-        names = sorted((each.name for each in fields(self)), key=lambda name: name == "probability")  # that one last
-        values = {name: getattr(self, name) for name in names}
+        values = {each.name: getattr(self, each.name) for each in options(type(self))}
         return f"{self.name}:" + ",".join(f"{name}={escaped(value)}" for name, value in values.items() if value != "")
+
+
+def options(view: type[View]) -> list[Field[Any]]:
+    """The options of a class, `probability` last."""
+    return sorted(fields(view), key=lambda each: each.name == "probability")
 
 
 def escaped(value: object) -> str:
@@ -86,17 +91,15 @@ def _check(view: str, each: Field[Any], value: object) -> None:
             return
         raise InputError(f"{view}: {each.name}: found {value!r}, wanted a text")
     number = isinstance(value, int | float if kind is float else int) and not isinstance(value, bool)
-    if not (number and within(value, each.metadata)):
+    if not (number and _within(value, each.metadata)):
         raise InputError(f"{view}: {each.name}: found {value!r}, wanted {wanted(each)}")
 
 
-def within(value: Any, limits: Any) -> bool:
+def _within(value: Any, limits: Mapping[str, Any]) -> bool:
     """Whether a number is inside the limits of an option; NaN is in none."""
     low, high, above = limits["least"], limits["most"], limits["above"]
-    return bool(
-        (value >= low if low is not None else value > (float("-inf") if above is None else above))
-        and (value <= high if high is not None else value < float("inf"))
-    )
+    bounded = value >= low if low is not None else value > above
+    return bool(bounded and (value <= high if high is not None else value < math.inf))
 
 
 def wanted(each: Field[Any]) -> str:
@@ -104,9 +107,11 @@ def wanted(each: Field[Any]) -> str:
     if isinstance(each.default, str):
         return "a text"
     low, high, above = (each.metadata[name] for name in ("least", "most", "above"))
-    words = "a whole number" if type(each.default) is int else "a number"
-    words += f" from {low}" if low is not None else f" above {above}" if above is not None else ""
-    return words + (f" to {high}" if high is not None else " up" if low is not None else "")
+    words = "a whole number" if isinstance(each.default, int) else "a number"
+    words += f" from {low}" if low is not None else f" above {above}"
+    if high is not None:
+        return f"{words} to {high}" if low is not None else f"{words} and at most {high}"
+    return f"{words} up" if low is not None else words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,7 +168,10 @@ class Adversarial(EmbeddingView):
 
     def step(self, vectors: Tensor, mask: Tensor, slope: Tensor) -> Tensor:
         """The vectors moved along the sign of the loss's gradient at them, ``(n, L, d)``."""
-        return vectors + self.epsilon * root_mean_square(vectors, mask) * slope.sign() * mask[..., None]
+        moved = mask[..., None]
+        if self.probability < 1:
+            moved = moved & (uniform(vectors, (len(vectors), 1, 1), None) < self.probability)
+        return vectors + self.epsilon * root_mean_square(vectors, mask) * slope.sign() * moved
 
 
 EMBEDDING_VIEWS = (Dropout, Cutoff, Shuffle, Gaussian, Mixup, Adversarial)

@@ -10,13 +10,18 @@ from typing import Any
 
 from nearfar.data.views.base import View, wanted
 from nearfar.data.views.embedding import EMBEDDING_VIEWS
+from nearfar.data.views.rewriting import BackTranslate, Paraphrase
 from nearfar.data.views.spans import Adjacent, Crop, InverseCloze, Span
+from nearfar.data.views.synonyms import Insert, Synonym
+from nearfar.data.views.typo import Typo
 from nearfar.data.views.words import Delete, Mask, Repeat, Swap
 from nearfar.errors import InputError
 
-VIEWS: dict[str, type[View]] = {
-    view.name: view for view in (Delete, Swap, Repeat, Crop, Span, InverseCloze, Adjacent, Mask, *EMBEDDING_VIEWS)
-}
+IN_TEXT: tuple[type[View], ...] = (
+    *(Delete, Swap, Insert, Synonym, Repeat, Crop, Span, InverseCloze, Adjacent, Mask, Typo),
+    *(BackTranslate, Paraphrase),
+)
+VIEWS: dict[str, type[View]] = {view.name: view for view in (*IN_TEXT, *EMBEDDING_VIEWS)}
 """Command-line name -> class. A new view is one class and a name here."""
 
 

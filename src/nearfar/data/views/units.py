@@ -65,9 +65,14 @@ class Cut:
             return True
         return (place == 0 or self.gaps[place] != "") and (place == len(self.units) - 1 or self.gaps[place + 1] != "")
 
+    @property
+    def unspaced(self) -> bool:
+        """Whether there are several units and no white space between any."""
+        return self.gaps is not None and len(self.units) > 1 and not any(self.gaps[1:-1])
+
     def word_end(self, place: int) -> int:
         """The last unit of the run without white space that a unit is in; itself where the text has no gap at all."""
-        if self.gaps is None or not any(self.gaps[1:-1]):
+        if self.gaps is None or self.unspaced:
             return place
         while place < len(self.units) - 1 and not self.gaps[place + 1]:
             place += 1

@@ -1,0 +1,87 @@
+"""From a batch to its contrast: embedded, with all that is near, far and neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nearfar.contrasts import Contrast, graded, labelled, pairs, views
+from nearfar.encoders import Encoder
+from nearfar.encoders.base import Change
+from nearfar.encoders.tokens import Tokens
+from nearfar.training.groups import Ids, duplicate_groups, groups_of_negatives
+from nearfar.training.sources import Batch
+
+Queue = Callable[[Batch], Tensor | None]
+Mix = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor | None]
+
+
+@dataclass(frozen=True)
+class Contrasting:
+    """Makes contrasts of batches.
+
+    Attributes:
+        encoder: whose embeddings they are.
+        any_length: whether the objective looks at directions alone.
+        guide_margin: see `Settings`.
+        queue: older embeddings that are far from a batch, or None.
+        mix: own negatives from anchors, positives, groups and negatives; or None.
+    """
+
+    encoder: Encoder
+    any_length: bool
+    guide_margin: float = 0.0
+    queue: Queue | None = None
+    mix: Mix | None = None
+
+    def __call__(self, batch: Batch, change: Change | None = None) -> Contrast:
+        """The contrast, embedded with a graph; `change` is made to the token vectors of the second column."""
+        first, *others = self._embed(batch.tokens, change)
+        guide = None if batch.guide is None else tuple(map(torch.from_numpy, batch.guide))
+        queue = None if self.queue is None else self.queue(batch)
+        marks = None if batch.marks is None else torch.from_numpy(batch.marks)
+        if batch.kind == "graded":
+            assert marks is not None
+            return graded(first, others[0], marks)
+        if batch.kind == "labelled":
+            assert marks is not None
+            one = None if guide is None else guide[0]
+            return labelled(first, marks, guide=one, guide_margin=self.guide_margin, queue=queue)
+        ids = duplicate_groups(batch.ids[:2])
+        groups = torch.from_numpy(ids)
+        if batch.kind == "views":
+            return views(first, others[0], groups=groups, guide=guide, guide_margin=self.guide_margin, queue=queue)
+        negatives = others[1] if len(others) > 1 else None
+        return pairs(
+            first,
+            others[0],
+            negatives,
+            groups=groups,
+            negative_groups=_negative_groups(batch, ids),
+            guide=guide,
+            guide_margin=self.guide_margin,
+            queue=queue,
+            own_negatives=None if self.mix is None else self.mix(first, others[0], groups, negatives),
+        )
+
+    def _embed(self, columns: Sequence[Tokens], change: Change | None) -> list[Tensor]:
+        if change is None or len(columns) < 2:
+            return self._together(columns)
+        first, second, *others = columns
+        plain, *rest = self._together([first, *others])
+        changed = self.encoder.embed(second, any_length=self.any_length, change=change)
+        return [plain, changed, *rest]
+
+    def _together(self, columns: Sequence[Tokens]) -> list[Tensor]:
+        embedded = self.encoder.embed(Tokens.concatenate(columns), any_length=self.any_length)
+        return list(torch.split(embedded, [len(column) for column in columns]))
+
+
+def _negative_groups(batch: Batch, groups: Ids) -> Tensor | None:
+    """A negative that is another row's text must not push that row."""
+    if len(batch.ids) < 3:
+        return None
+    return torch.from_numpy(groups_of_negatives(batch.ids[2], batch.ids[:2], groups))

@@ -1,0 +1,51 @@
+"""Views of token vectors as one change, and the step against the loss that the adversarial one takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from nearfar.data.views import View
+from nearfar.data.views.embedding import Adversarial, Dropout, EmbeddingView
+from nearfar.encoders.base import Change
+
+
+def change_of(views: Sequence[View]) -> Change | None:
+    """All views of token vectors one after the other; None where there is none, and the encoder's dropout is all."""
+    chosen = [view for view in views if isinstance(view, EmbeddingView) and not isinstance(view, Dropout | Adversarial)]
+    if not chosen:
+        return None
+
+    def change(vectors: Tensor, mask: Tensor) -> Tensor:
+        for view in chosen:
+            vectors = view(vectors, mask)
+        return vectors
+
+    return change
+
+
+def attacked(view: Adversarial, loss: Callable[[Change], Tensor], before: Change | None) -> Change:
+    """The change that raises the loss most, to first order.
+
+    Args:
+        view: how far it goes.
+        loss: the loss under a change.
+        before: a change that is made first.
+    """
+    moves: list[Tensor] = []
+
+    def probe(vectors: Tensor, mask: Tensor) -> Tensor:
+        vectors = vectors if before is None else before(vectors, mask)
+        moves.append(torch.zeros_like(vectors, requires_grad=True))
+        return vectors + moves[0]
+
+    value = loss(probe)
+    (slope,) = torch.autograd.grad(value, moves, materialize_grads=True)
+
+    def change(vectors: Tensor, mask: Tensor) -> Tensor:
+        vectors = vectors if before is None else before(vectors, mask)
+        return view.step(vectors, mask, slope)
+
+    return change

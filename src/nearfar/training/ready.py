@@ -1,0 +1,166 @@
+"""From tables or streams and settings to what the loop needs: an encoder, sources, a feed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from nearfar.data import Table
+from nearfar.data.streams import Stream
+from nearfar.data.views import Views
+from nearfar.encoders import Encoder, build_static, open_model
+from nearfar.encoders.tokens import Tokens
+from nearfar.errors import InputError
+from nearfar.objectives import Objective
+from nearfar.settings import Settings
+from nearfar.training.feeds import Feed, StreamFeed, TableFeed, plan_of
+from nearfar.training.fitting import Data, contrast_for
+from nearfar.training.sources import Embed, Passing, Source, Streamed, Tokenised, Vectors, Viewed
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
+    """The encoder that the settings name: built from the texts if "static" (of a stream, the first), else opened."""
+    if settings.encoder != "static":
+        return open_model(settings.encoder)
+    tables = [one.head(settings.sample) if isinstance(one, Stream) else one for one in data]
+    return build_static(
+        lambda: (batch[role] for table in tables for batch in table.batches() for role in table.text_roles),
+        width=settings.width,
+        vocabulary=settings.vocabulary,
+        tokenizer=settings.tokenizer,
+        sif=settings.sif,
+        seed=settings.seed,
+    )
+
+
+def parse_views(settings: Settings, data: Sequence[Data]) -> Views:
+    """The views that the settings name.
+
+    Raises:
+        InputError: one of them is unknown, or changes texts where no data holds lone ones.
+    """
+    views = Views.parse(settings.view)
+    if views.in_text and not any(one.kind == "texts" for one in data):
+        found = ", ".join(view.name for view in views.in_text)
+        raise InputError(f"--view: found {found}, wanted data of lone texts (a column text alone), or no such view")
+    views.prepare()
+    return views
+
+
+def token_dropout(settings: Settings, views: Views, data: Sequence[Data]) -> float:
+    """The share of a static encoder's tokens to leave out: its way to the view dropout."""
+    if settings.token_dropout is not None:
+        return settings.token_dropout
+    lone = any(one.kind == "texts" for one in data)
+    return 0.3 if lone and any(view.name == "dropout" for view in views.views) else 0.0
+
+
+def open_guide(settings: Settings) -> Embed | None:
+    """Vectors of texts by the second model that the settings name.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    if settings.guide is None:
+        return None
+    model = open_model(Path(settings.guide) if Path(settings.guide).exists() else settings.guide)
+
+    def embed(texts: Sequence[str]) -> Vectors:
+        vectors: Vectors = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
+        return vectors.astype(np.float32, copy=False)
+
+    return embed
+
+
+def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, settings: Settings, views: Views) -> Feed:
+    """The batches of tables, or of streams.
+
+    Args:
+        data: of one sort, each usable by the objective.
+        encoder: whose tokens texts become.
+        objective: decides what contrasts are made.
+        settings: with a batch size.
+        views: what makes positives of lone texts.
+
+    Raises:
+        InputError: tables and streams are mixed, or the settings do not suit them.
+    """
+    guide = open_guide(settings)
+
+    def passing(one: Data) -> Passing:
+        return Passing(one.source, str(contrast_for(one, objective)), encoder, views, settings.seed, guide)
+
+    streams = [one for one in data if isinstance(one, Stream)]
+    tables = [one for one in data if isinstance(one, Table)]
+    if streams and tables:
+        raise InputError(f"found the table {tables[0].source} beside streams, wanted tables alone or streams alone")
+    if streams:
+        _check_streams(settings, streams)
+        assert settings.batch_size is not None
+        return StreamFeed(
+            [Streamed(one, passing(one), settings.buffer, settings.seed) for one in streams], settings.batch_size
+        )
+
+    def ready(table: Table) -> Source:
+        if table.kind == "texts" and views.in_text:
+            return Viewed(table, passing(table))
+        return Tokenised.of(table, str(contrast_for(table, objective)), encoder, guide)
+
+    sources = [ready(table) for table in tables]
+    return TableFeed(sources, plan_of(sources, settings, lambda source: embed_rows(source, encoder)))
+
+
+def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
+    if not (settings.steps or settings.minutes):
+        raise InputError(
+            f"{streams[0].source}: found a stream, whose length is unknown, wanted --steps or --minutes to end the run"
+        )
+    for name, default in (("batches", "shuffled"), ("source_temperature", None), ("mine_every", None)):
+        if getattr(settings, name) != default:
+            raise InputError(f"{name}: found {getattr(settings, name)!r}, wanted {default!r} for streams")
+
+
+def embed_rows(source: Source, encoder: Encoder) -> Vectors:
+    """``(n, d)``: the first text of each row, by the encoder as it is, in evaluation mode."""
+    if isinstance(source, Viewed):
+        tokens = encoder.tokenise(batch["text"] for batch in source.table.batches())
+    else:
+        tokens = source.tokens[source.table.text_roles[0]]
+    return embed_all(tokens, encoder)
+
+
+@torch.no_grad()
+def embed_all(tokens: Tokens, encoder: Encoder, size: int = 1024) -> Vectors:
+    """``(n, d)``: all texts, a run of them at a time, in evaluation mode."""
+    training, _ = encoder.model.training, encoder.model.eval()
+    runs = (np.arange(start, min(start + size, len(tokens))) for start in range(0, len(tokens), size))
+    found = [encoder.embed(tokens.take(rows)).cpu().float().numpy() for rows in runs]
+    encoder.model.train(training)
+    return np.concatenate(found)
+
+
+def resolved(settings: Settings, encoder: Encoder, views: Views) -> Settings:
+    """The settings with what the encoder decides filled in; what the data decides comes with the feed."""
+    values: dict[str, Any] = {
+        "view": views.settings(),
+        "batch_size": settings.batch_size or encoder.batch_size,
+        "learning_rate": encoder.learning_rate if settings.learning_rate is None else settings.learning_rate,
+    }
+    return settings.model_copy(update=values)
+
+
+def with_end(settings: Settings, encoder: Encoder, feed: Feed) -> Settings:
+    """The settings with the end of the run as a number of steps, where epochs decide it."""
+    in_epoch = feed.steps_in_epoch
+    if in_epoch is None or (settings.epochs is None and (settings.steps or settings.minutes)):
+        return settings
+    epochs = settings.epochs or encoder.epochs
+    steps = min(epochs * in_epoch, settings.steps or epochs * in_epoch)
+    return settings.model_copy(update={"epochs": epochs, "steps": steps})
