@@ -20,7 +20,8 @@ from nearfar.objectives import REGISTRY
 
 SOURCE = Path(nearfar.__file__).parent
 LAYERS = (
-    ("errors", "hub", "settings"),
+    ("errors", "hub"),
+    ("settings",),
     ("contrasts",),
     ("execution",),
     ("objectives",),

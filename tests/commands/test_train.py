@@ -107,7 +107,9 @@ def test_views_are_trained_with_recorded_and_repeated(
     assert settings["token_dropout"] == 0
     again = run("train", "-o", tmp_path / "again", *words[:3], "--config", tmp_path / "m/nearfar.json")
     assert again.status == 0, again.err
-    first, second = (load_file(f / "model.safetensors")["embedding.weight"] for f in (tmp_path / "m", tmp_path / "again"))
+    first, second = (
+        load_file(f / "model.safetensors")["embedding.weight"] for f in (tmp_path / "m", tmp_path / "again")
+    )
     assert np.array_equal(first, second)
 
 

@@ -44,7 +44,9 @@ def test_rows_join_through_others() -> None:
 
 def test_a_negative_is_of_the_group_of_the_row_whose_text_it_is() -> None:
     """Rows 0 and 2 are one group; a negative that is row 2's positive must not push row 0 either."""
-    groups = groups_of_negatives(np.array([22, 99, 11, 99]), [np.array([10, 11, 10]), np.array([20, 21, 22])], np.array([0, 1, 0]))
+    groups = groups_of_negatives(
+        np.array([22, 99, 11, 99]), [np.array([10, 11, 10]), np.array([20, 21, 22])], np.array([0, 1, 0])
+    )
     assert groups.tolist()[0] == 0
     assert groups.tolist()[2] == 1
     assert len({0, 1, *groups.tolist()}) == 4  # the same text twice is two negatives

@@ -7,7 +7,8 @@ exists. Everything that is neither near nor ignored is far.
 
 from nearfar.contrasts.base import Contrast, Index, Strip
 from nearfar.contrasts.own import graded, judged, sampled, triplets
-from nearfar.contrasts.shared import assigned, labelled, pairs, views
+from nearfar.contrasts.pairs import pairs
+from nearfar.contrasts.shared import assigned, labelled, views
 
 __all__ = [
     "Contrast",

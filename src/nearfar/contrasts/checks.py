@@ -64,6 +64,14 @@ def flat(name: str, value: Tensor, like: Tensor) -> Tensor:
     return value
 
 
+def with_queue(parts: list[Tensor], queue: Tensor | None) -> Tensor:
+    """All shared candidates, the queue last and without a gradient."""
+    if queue is not None:
+        check_embeddings("queue", queue, like=parts[0], empty=True)
+        parts = [*parts, queue.detach()]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def check_ids(name: str, ids: Tensor, rows: int, like: Tensor) -> Tensor:
     """Integer ids, ``(rows,)``, on the device of `like`."""
     check_shape(name, ids, (rows,))

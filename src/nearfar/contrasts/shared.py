@@ -3,97 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, join, nothing
-from nearfar.contrasts.checks import check_embeddings, check_ids, check_own, check_shape, check_weights, flat
+from nearfar.contrasts.checks import check_embeddings, check_ids, check_weights, with_queue
 from nearfar.contrasts.filters import check_guide, guided, same_group, same_label
-
-
-def pairs(
-    anchors: Tensor,
-    positives: Tensor,
-    negatives: Tensor | None = None,
-    *,
-    groups: Tensor | None = None,
-    negative_groups: Tensor | None = None,
-    guide: Sequence[Tensor] | None = None,
-    guide_margin: float = 0.0,
-    queue: Tensor | None = None,
-    own_negatives: Tensor | None = None,
-    weights: Tensor | None = None,
-) -> Contrast:
-    """Row i's positive is near anchor i; every other positive and all negatives are far.
-
-    Args:
-        anchors: ``(N, d)``.
-        positives: ``(N, d)``.
-        negatives: ``(K, d)``, or ``(N, k, d)`` with k for each anchor; all anchors see all of them.
-        groups: ``(N,)`` ids; rows of equal id are never far from each other, so that a text that
-            stands in a batch twice is no false negative. Negatives belong to no group, but for:
-        negative_groups: ``(K,)`` or ``(N, k)`` ids of the negatives among `groups`, for one that is another row's text.
-        guide: a second model's embeddings ``(.., g)`` of anchors, positives and, to filter them too, negatives: what it
-            finds at least as near to an anchor as its positive, less `guide_margin` in cosine, is ignored.
-        guide_margin: see `guide`.
-        queue: ``(Q, d)`` older embeddings, far from all, without a gradient (He et al. 2020, MoCo).
-        own_negatives: ``(N, k, d)`` far candidates that only their anchor sees, as mixed ones are.
-        weights: ``(N,)``, per anchor.
-
-    Raises:
-        ValueError: a shape, dtype or value is wrong; the message names the argument.
-    """
-    check_embeddings("anchors", anchors)
-    count = len(anchors)
-    check_embeddings("positives", positives, like=anchors, rows=count)
-    extra = [] if negatives is None else [flat("negatives", negatives, anchors)]
-    if negative_groups is not None and groups is None:
-        raise ValueError("groups: found None, wanted ids beside negative_groups")
-    seen = count + sum(map(len, extra))
-    own = None if own_negatives is None else check_own("own_negatives", own_negatives, anchors)
-    first = 0 if own is None else own.shape[1]  # the column of the first candidate that all see
-    same = None if groups is None else same_group(_ids_of_pairs(groups, negative_groups, negatives, anchors))
-
-    def relation(rows: slice) -> Strip:
-        numbers = torch.arange(rows.start, rows.stop, device=anchors.device)
-        row, column = nothing(anchors) if same is None else same(rows)
-        return Strip((numbers - rows.start, numbers + first), (row, column + first))
-
-    back: tuple[Tensor, Tensor] | None = None
-    seen_by: Relation = relation
-    if guide is not None:
-        guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, seen - count))
-        seen_by = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin, first)
-        back = (guide[1], guide[0])
-    embeddings = {"anchors": anchors, "positives": positives, "negatives": negatives, "queue": queue}
-    others = {"groups": groups, "guide": guide, "guide_margin": guide_margin, "weights": weights}
-    return Contrast(
-        anchors,
-        _joined([positives, *extra], queue),
-        seen_by,
-        "pairs",
-        Recipe(pairs, {**embeddings, "own_negatives": own_negatives}, {**others, "negative_groups": negative_groups}),
-        own=own,
-        weights=check_weights(weights, count, anchors),
-        transpose=partial(
-            pairs, positives, anchors, groups=groups, guide=back, guide_margin=guide_margin, weights=weights
-        ),
-        paired=guide is None and own is None,
-    )
-
-
-def _ids_of_pairs(groups: Tensor, of_negatives: Tensor | None, negatives: Tensor | None, anchors: Tensor) -> Tensor:
-    """The groups of anchors and their positives, and after them those of negatives that have one."""
-    ids = check_ids("groups", groups, len(anchors), anchors)
-    if of_negatives is None:
-        return ids
-    if negatives is None:
-        raise ValueError("negative_groups: found ids, wanted None where there are no negatives")
-    check_shape("negative_groups", of_negatives, tuple(negatives.shape[:-1]))
-    more = of_negatives.flatten()
-    return torch.cat([ids, check_ids("negative_groups", more, len(more), anchors)])
 
 
 def views(
@@ -142,7 +58,7 @@ def views(
     weights_each = check_weights(weights, half, first)
     return Contrast(
         items,
-        items if queue is None else _joined([items], queue),
+        items if queue is None else with_queue([items], queue),
         seen_by,
         "views",
         Recipe(
@@ -193,7 +109,7 @@ def labelled(
         seen_by = guided(relation, guide, guide, guide_margin)
     return Contrast(
         embeddings,
-        embeddings if queue is None else _joined([embeddings], queue),
+        embeddings if queue is None else with_queue([embeddings], queue),
         seen_by,
         "labelled",
         Recipe(
@@ -244,11 +160,3 @@ def assigned(embeddings: Tensor, centres: Tensor, assignment: Tensor, *, weights
         ),
         weights=check_weights(weights, len(embeddings), embeddings),
     )
-
-
-def _joined(parts: list[Tensor], queue: Tensor | None) -> Tensor:
-    """All shared candidates, the queue last and without a gradient."""
-    if queue is not None:
-        check_embeddings("queue", queue, like=parts[0], empty=True)
-        parts = [*parts, queue.detach()]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)

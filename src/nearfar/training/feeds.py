@@ -25,7 +25,6 @@ from nearfar.settings import Settings
 from nearfar.training.groups import Ids
 from nearfar.training.sources import Batch, Source, Streamed, Tokenised, Vectors
 
-
 START = Position()
 
 

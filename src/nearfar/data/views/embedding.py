@@ -174,7 +174,7 @@ class Adversarial(EmbeddingView):
         return vectors + self.epsilon * root_mean_square(vectors, mask) * slope.sign() * moved
 
 
-EMBEDDING_VIEWS = (Dropout, Cutoff, Shuffle, Gaussian, Mixup, Adversarial)
+EMBEDDING_VIEWS: tuple[type[EmbeddingView], ...] = (Dropout, Cutoff, Shuffle, Gaussian, Mixup, Adversarial)
 
 
 def root_mean_square(vectors: Tensor, mask: Tensor) -> Tensor:
