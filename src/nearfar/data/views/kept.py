@@ -21,7 +21,12 @@ class Kept(Generic[Value]):
 
     def __init__(self, compute: Callable[[list[str]], Iterable[Value]], most: int = 1 << 25) -> None:
         self._compute = compute
-        self._room = most
+        self._most = most
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all results."""
+        self._room = self._most
         self._lasting: dict[str, Value] = {}
         self._passing: dict[str, Value] = {}
 

@@ -44,6 +44,11 @@ def prepare(texts: Sequence[str], *, lasting: bool) -> None:
         _starts.add(found, lasting=lasting)
 
 
+def forget() -> None:
+    """Drop the analyses that are kept, about 400 bytes for a sentence."""
+    _starts.clear()
+
+
 @lru_cache
 def _kiwi() -> Any:
     from kiwipiepy import Kiwi

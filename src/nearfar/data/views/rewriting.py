@@ -112,13 +112,19 @@ class Seq2Seq:
             raise InputError(f"{name}: found no config.json in {folder}, wanted the folder of a seq2seq model")
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        from transformers.utils import logging
 
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self.model = AutoModelForSeq2SeqLM.from_pretrained(folder, local_files_only=True).eval()
         except Exception as error:  # whatever a damaged folder makes transformers raise
             reason = str(error).strip().partition("\n")[0]
             raise InputError(f"{name}: could not open {folder}, wanted a seq2seq model ({reason})") from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
         if torch.cuda.is_available():
             self.model.to("cuda")
         positions = getattr(self.model.config, "max_position_embeddings", None) or 512
@@ -126,8 +132,9 @@ class Seq2Seq:
 
     def write(self, texts: list[str], *, beams: int, longest: int, batch_size: int) -> list[Choices]:
         """The results of a beam search for each text, the best first; a text is cut to what the model takes."""
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # little padding
-        written: list[Choices] = [()] * len(texts)
+        filled = [place for place, text in enumerate(texts) if not (text == "" or text.isspace())]
+        order = sorted(filled, key=lambda place: len(texts[place]))  # little padding
+        written: list[Choices] = [("",)] * len(texts)
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
             results = self._generate([texts[place] for place in places], beams, longest)
@@ -137,6 +144,8 @@ class Seq2Seq:
 
     def _generate(self, texts: list[str], beams: int, longest: int) -> list[str]:
         inputs: Any = self.tokenizer(texts, padding=True, truncation=True, max_length=self.most, return_tensors="pt")
+        if not inputs["input_ids"].numel():  # a tokenizer may see nothing in a text and add nothing of its own
+            return [""] * (beams * len(texts))
         tokens = self.model.generate(
             input_ids=inputs["input_ids"].to(self.model.device),
             attention_mask=inputs["attention_mask"].to(self.model.device),

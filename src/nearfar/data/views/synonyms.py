@@ -73,8 +73,9 @@ class Insert(ThesaurusView):
         known = [unit for unit in units if synonyms(unit)]
         if not known:
             return text
+        ends, between = parts.ends, " " if parts.spaced or size == 1 else ""
         for _ in range(part_of(self.share, size)):
             found = synonyms(known[pick(random, len(known))])
             word = apart(found[pick(random, len(found))])[1]
-            units[parts.word_end(pick(random, size))] += word if parts.unspaced else f" {word}"
+            units[ends[pick(random, len(ends))]] += between + word
         return parts.joined(units)

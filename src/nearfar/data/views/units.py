@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
 
 import regex
@@ -50,8 +50,9 @@ class Cut:
             return " ".join(units)
         return Cut(units, ["", *self.gaps[start + 1 : stop], ""]).joined(units)
 
-    def without(self, places: Collection[int]) -> str:
+    def without(self, places: Iterable[int]) -> str:
         """The text less some units; where units fall out, the widest of the gaps around them is left."""
+        places = set(places)
         kept = [place for place in range(len(self.units)) if place not in places]
         units = [self.units[place] for place in kept]
         if self.gaps is None or not kept:
@@ -66,17 +67,16 @@ class Cut:
         return (place == 0 or self.gaps[place] != "") and (place == len(self.units) - 1 or self.gaps[place + 1] != "")
 
     @property
-    def unspaced(self) -> bool:
-        """Whether there are several units and no white space between any."""
-        return self.gaps is not None and len(self.units) > 1 and not any(self.gaps[1:-1])
+    def spaced(self) -> bool:
+        """Whether there is white space between any two units."""
+        return self.gaps is None or any(self.gaps[1:-1])
 
-    def word_end(self, place: int) -> int:
-        """The last unit of the run without white space that a unit is in; itself where the text has no gap at all."""
-        if self.gaps is None or self.unspaced:
-            return place
-        while place < len(self.units) - 1 and not self.gaps[place + 1]:
-            place += 1
-        return place
+    @property
+    def ends(self) -> Sequence[int]:
+        """The units that white space follows, and the last one; all of them where there is none between any."""
+        if self.gaps is None or not self.spaced:
+            return range(len(self.units))
+        return [place for place, gap in enumerate(self.gaps[1:-1]) if gap] + [len(self.units) - 1]
 
 
 def cut(text: str) -> Cut:
