@@ -35,6 +35,13 @@ OPTIONS = {
 }
 """What each conversion has a use for, besides --column."""
 
+KIND = "nli, scores, labels or relevance; else by the columns."
+NEGATIVES = "Negatives of a row; 1 of nli and relevance, and of scores with --far; 0 makes pairs."
+LABEL = "nli: what a label means, as in entailment=0. May be repeated."
+NEAR = "scores, relevance: the least of a positive; 1 of relevance."
+FAR = "scores, relevance: the most of a negative; all below --near of relevance."
+DRAW = "relevance: whether unjudged documents fill up the negatives; they do."
+
 SAMPLES = 3
 LONGEST = 160
 
@@ -42,29 +49,13 @@ LONGEST = 160
 def convert(
     data: Annotated[list[str], typer.Argument(help="Files, folders or hub names; of relevance: see above.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".jsonl, .csv, .tsv or .parquet.")],
-    kind: Annotated[
-        str | None,
-        typer.Option("--from", metavar="KIND", help="nli, scores, labels or relevance; else by the columns."),
-    ] = None,
-    negatives: Annotated[
-        int | None,
-        typer.Option(help="Negatives of a row; 1 of nli and relevance, and of scores with --far; 0 makes pairs."),
-    ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MEANING=LABEL", help="nli: what a label means, as in entailment=0. May be repeated."),
-    ] = None,
-    near: Annotated[
-        float | None, typer.Option(help="scores, relevance: the least of a positive; 1 of relevance.")
-    ] = None,
-    far: Annotated[
-        float | None, typer.Option(help="scores, relevance: the most of a negative; all below --near of relevance.")
-    ] = None,
+    kind: Annotated[str | None, typer.Option("--from", metavar="KIND", help=KIND)] = None,
+    negatives: Annotated[int | None, typer.Option(help=NEGATIVES)] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="MEANING=LABEL", help=LABEL)] = None,
+    near: Annotated[float | None, typer.Option(help=NEAR)] = None,
+    far: Annotated[float | None, typer.Option(help=FAR)] = None,
     count: Annotated[int | None, typer.Option(help="labels: rows a text; 1.")] = None,
-    draw: Annotated[
-        bool | None,
-        typer.Option("--draw/--no-draw", help="relevance: whether unjudged documents fill up the negatives; they do."),
-    ] = None,
+    draw: Annotated[bool | None, typer.Option("--draw/--no-draw", help=DRAW)] = None,
     column: Columns = None,
     where: Where = None,
     seed: Annotated[int | None, typer.Option(min=0, max=SEEDS, help="labels, relevance: of what is drawn; 0.")] = None,
@@ -114,7 +105,7 @@ def _kind_of(data: Sequence[str], names: Names) -> str:
     from nearfar.data.convert.sources import collection_of, is_qrels, shape_of
 
     collection = collection_of(data)
-    if collection and is_qrels(collection[-1]):
+    if collection and is_qrels(collection[-1], names):
         return "relevance"
     there = columns_of(data[0])
     if (shape := shape_of(there, names)) is None:
@@ -169,7 +160,8 @@ def _labels(data: Sequence[str], columns: Names, given: dict[str, Any]) -> Conve
 
 def _relevance(data: Sequence[str], columns: Names, given: dict[str, Any]) -> Converted:
     from nearfar.data.convert import convert_relevance, read_relevance
-    from nearfar.data.convert.sources import CORPUS, QRELS, QUERIES, check_known, collection_of, is_trec
+    from nearfar.data.convert.sources import CORPUS, QRELS, QUERIES, check_known, collection_of
+    from nearfar.data.convert.trec import is_trec
 
     if (collection := collection_of(data)) is None:
         raise InputError(

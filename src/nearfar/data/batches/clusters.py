@@ -27,7 +27,7 @@ def by_cluster(vectors: ArrayLike, *, clusters: int | None = None) -> Order:
         InputError: `vectors` is no finite matrix, or `clusters` is below 1.
     """
     unit = _unit(vectors)
-    check_least("clusters", clusters or 1, 1)
+    check_least("clusters", 1 if clusters is None else clusters, 1)
 
     def order(rows: Rows, generator: np.random.Generator, batch_size: int) -> list[Rows]:
         rows = generator.permutation(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nearfar.data.cells import listed
 from nearfar.data.checking import Find, Where, checked_batches
 from nearfar.data.convert.relevance import Relevance
-from nearfar.data.parts import Part, find_parts
-from nearfar.data.readers import READERS, Block
+from nearfar.data.convert.trec import is_trec, trec_part
+from nearfar.data.parts import find_parts
 from nearfar.data.roles import Mapped, first_of
 from nearfar.data.tables import columns_of
 from nearfar.errors import InputError
@@ -39,7 +38,6 @@ QRELS: Names = {
     "doc_id": ("doc_id", "corpus-id", "docid"),
     "relevance": ("relevance", "score", "rel"),
 }
-TREC = re.compile(r"\s*(\S+)\s+\S+\s+(\S+)\s+([+-]?\d+)\s*")
 OPTIONAL = ("title",)
 
 
@@ -73,14 +71,14 @@ def collection_of(sources: Sequence[str]) -> tuple[str, str, str] | None:
     if len(sources) != 1 or not Path(sources[0]).is_dir():
         return None
     files = {file.name.partition(".")[0]: str(file) for file in sorted(Path(sources[0]).iterdir()) if file.is_file()}
-    return (
-        (files["queries"], files["corpus"], files["qrels"]) if {"queries", "corpus", "qrels"} <= files.keys() else None
-    )
+    if not {"queries", "corpus", "qrels"} <= files.keys():
+        return None
+    return files["queries"], files["corpus"], files["qrels"]
 
 
-def is_qrels(source: str) -> bool:
+def is_qrels(source: str, mapped: Mapped | None = None) -> bool:
     """Whether a source holds judgements of relevance."""
-    return is_trec(source) or not _missing(QRELS, columns_of(source), None)
+    return is_trec(source) or not _missing(QRELS, columns_of(source), mapped)
 
 
 def check_known(mapped: Mapped, *known: Names) -> None:
@@ -111,7 +109,7 @@ def read_relevance(
     """
     asked = _by_id(read_columns([queries], QUERIES, columns=columns), "query_id", queries)
     documents = _by_id(read_columns([corpus], CORPUS, columns=columns), "doc_id", corpus)
-    parts = [_trec_part(Path(qrels))] if is_trec(qrels) else find_parts(qrels)
+    parts = [trec_part(Path(qrels))] if is_trec(qrels) else find_parts(qrels)
     judged = _rows(list(checked_batches(parts, columns, None, _finder(QRELS))))
     return Relevance(
         {key: row["text"] for key, row in asked.items()},
@@ -119,28 +117,6 @@ def read_relevance(
         [(row["query_id"], row["doc_id"], row["relevance"]) for row in judged],
         source=str(qrels),
     )
-
-
-def is_trec(source: str | Path) -> bool:
-    """Whether a file's first line is a judgement as TREC writes it."""
-    try:
-        first = next(READERS[".txt"](Path(source)), None) if Path(source).is_file() else None
-    except (InputError, OSError):  # no text, which whoever reads it says better
-        return False
-    return first is not None and TREC.fullmatch(first.cells["text"][0]) is not None
-
-
-def _trec_part(path: Path) -> Part:
-    return Part(str(path), "", lambda: (_trec_block(path, block) for block in READERS[".txt"](path)))
-
-
-def _trec_block(path: Path, block: Block) -> Block:
-    found = [TREC.fullmatch(line) for line in block.cells["text"]]
-    if None in found:
-        place = block.place(found.index(None))
-        raise InputError(f"{path}: {place}: found no judgement, wanted four fields: query, 0, document, relevance")
-    fields = zip(*(match.groups() for match in found if match), strict=True)
-    return Block(dict(zip(("query_id", "doc_id", "relevance"), map(list, fields), strict=True)), block.place)
 
 
 def _finder(names: Names) -> Find:
