@@ -25,8 +25,10 @@ from nearfar.data.writing import write_table
 from nearfar.errors import InputError
 from tests.data.conftest import Write
 
-SHARED = Path("/work/shared/data")
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the folder of shared data sets is not beside the project"
+)
 
 
 def rows(made: Converted) -> list[tuple[str, ...]]:
@@ -48,7 +50,7 @@ def test_rows_of_a_premise_are_put_together() -> None:
     assert made.read == 5
     assert made.left_out == {
         "labelled 'neutral'": 1,
-        "of an anchor with no contradictions, of 1": 1,
+        "of an anchor without contradictions": 1,
         "of an anchor without a near text": 1,
     }
 
@@ -124,7 +126,7 @@ def test_low_scores_of_either_sentence_are_negatives() -> None:
     made = convert_scores(table, near=4, far=1)
     assert rows(made) == [("a", "b", "x"), ("d", "c", "y")]
     assert made.left_out == {
-        "of an anchor with no far texts, of 1": 1,
+        "of an anchor without far texts": 1,
         "of an anchor without a near text": 1,
         "scored below 4 and above 1": 1,
     }
@@ -219,7 +221,7 @@ def test_judged_negatives_come_first_and_drawn_ones_fill_up() -> None:
 def test_without_drawing_only_judged_ones_count() -> None:
     made = convert_relevance(Relevance(QUERIES, DOCUMENTS, JUDGEMENTS), draw=False)
     assert rows(made) == [("first", "document 1", "document 3"), ("first", "document 2", "document 3")]
-    assert made.left_out["of an anchor with no documents judged not relevant, of 1"] == 1
+    assert made.left_out["of an anchor without documents judged not relevant"] == 1
 
 
 def test_thresholds_of_relevance() -> None:
@@ -235,7 +237,9 @@ def test_unknown_ids_are_counted() -> None:
 
 
 def test_a_small_corpus_gives_what_it_has() -> None:
-    with pytest.raises(InputError, match=r"found no row to make from 1, .*1 of an anchor with 2 documents .*, of 3"):
+    with pytest.raises(
+        InputError, match=r"found no row to make from 1, .*1 of an anchor with 2 documents .*, fewer than 3"
+    ):
         convert_relevance(Relevance({"q": "a"}, {"1": "b", "2": "c", "3": "d"}, [("q", "1", 1.0)]), negatives=3)
 
 

@@ -76,8 +76,8 @@ def combine(
         found.filled += len(filling)
         others = [*against, *filling]
         if len(others) < negatives:
-            too_few = f"of an anchor with {len(others) or 'no'} {need}, of {negatives}"
-            found.reasons |= dict.fromkeys([*positives.values(), *against.values()], too_few)
+            few = f"with {len(others)} {need}, fewer than {negatives}" if others else f"without {need}"
+            found.reasons |= dict.fromkeys([*positives.values(), *against.values()], f"of an anchor {few}")
             continue
         found.rows += _rows(anchor, list(positives), others, negatives)
         found.used.update(positives.values(), against.values() if negatives else ())
