@@ -195,7 +195,8 @@ def test_selecting_what_is_not_there(indices: list[int], message: str) -> None:
 def test_a_hub_name_is_loaded_by_datasets(bars: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def load_dataset(name: str, split: str) -> datasets.Dataset:
+    def load_dataset(name: str, split: str, streaming: bool) -> datasets.Dataset:
+        assert not streaming
         asked.append((name, split, datasets.are_progress_bars_disabled()))
         return datasets.Dataset.from_dict(PAIRS)
 

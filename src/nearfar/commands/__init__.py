@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import augment, demo, encode, evaluate, objectives, train
+from nearfar.commands import augment, convert, demo, encode, evaluate, objectives, train
 from nearfar.errors import InputError, NearfarError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(encode.encode)
 app.command()(augment.augment)
+app.command()(convert.convert)
 app.command()(objectives.objectives)
 app.command()(demo.demo)
 

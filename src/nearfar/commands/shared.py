@@ -95,11 +95,11 @@ def open_tables(
     names, values = pairs_of("column", columns), pairs_of("where", where)
     with console.status("reading"):
         check_mapped(names)
-        _check_named(names, values, [*sources, *known])
+        check_named(names, values, [*sources, *known])
         return [read_table(source, columns=names, where=values) for source in sources]
 
 
-def _check_named(names: Mapping[str, Sequence[str]], values: Mapping[str, object], sources: Sequence[str]) -> None:
+def check_named(names: Mapping[str, Sequence[str]], values: Mapping[str, object], sources: Sequence[str]) -> None:
     """Raise an InputError where no table has what an option names: a slip would else train on something different."""
     if not (names or values):
         return

@@ -90,5 +90,18 @@ def listed(names: Collection[str]) -> str:
     return ", ".join(map(shown, islice(names, MOST_NAMES))) + more
 
 
-CHECKS: dict[str, Callable[[Any], Any]] = {"label": label, "score": score}
-"""The checks of roles that do not hold text."""
+def optional_text(cell: Any) -> str:
+    """A str that may be empty, as nothing is; raises a ValueError that says what was found and wanted."""
+    return "" if cell is None or (isinstance(cell, str) and not cell.strip()) else text(cell)
+
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "label": label,
+    "score": score,
+    "query_id": label,
+    "doc_id": label,
+    "relevance": score,
+    "title": optional_text,
+    "body": optional_text,
+}
+"""The checks of roles that do not hold text, or may hold none."""

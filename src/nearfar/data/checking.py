@@ -19,8 +19,20 @@ Where = Mapping[str, Sequence[str]]
 """Column -> values, of which a row must have one."""
 
 
-def checked_batches(parts: Sequence[Part], columns: Mapped | None, where: Where | None) -> Iterator[pa.RecordBatch]:
+Find = Callable[[Collection[str], Mapped | None, str], dict[str, str]]
+"""(a part's columns, mapping, its name) -> role -> column."""
+
+
+def checked_batches(
+    parts: Sequence[Part], columns: Mapped | None, where: Where | None, find: Find = find_roles
+) -> Iterator[pa.RecordBatch]:
     """The rows of all parts that pass `where`, by role; never none.
+
+    Args:
+        parts: files or the like.
+        columns: role -> the column that plays it.
+        where: column -> values.
+        find: which says the roles; by default those of a `Table`.
 
     Raises:
         InputError: a part has no row or other roles than the first, a cell is not what its role wants, or no row
@@ -33,7 +45,7 @@ def checked_batches(parts: Sequence[Part], columns: Mapped | None, where: Where 
         if (first := next(blocks, None)) is None:
             continue
         spread = _spreader(first, columns, part.name)
-        roles = find_roles(spread(first).cells, columns, part.name)
+        roles = find(spread(first).cells, columns, part.name)
         agreed = agreed or (part.name, list(roles))
         if list(roles) != agreed[1]:
             raise InputError(f"{part.name}: found {', '.join(roles)}, wanted {', '.join(agreed[1])} as in {agreed[0]}")
@@ -64,7 +76,7 @@ def _to_arrow(block: Block, roles: Mapping[str, str], source: str) -> pa.RecordB
         role: check_cells(role, block.cells[name], _in_column(source, block, name)) for role, name in roles.items()
     }
     # 64-bit offsets, so that a column of more than 2 GiB can be joined into one
-    types = [pa.float64() if role == "score" else pa.large_string() for role in roles]
+    types = [pa.float64() if role in ("score", "relevance") else pa.large_string() for role in roles]
     arrays = [pa.array(cells, kind) for cells, kind in zip(checked.values(), types, strict=True)]
     return pa.record_batch(arrays, names=list(roles))
 

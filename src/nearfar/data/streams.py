@@ -13,6 +13,7 @@ import numpy as np
 
 from nearfar.data.cells import shown
 from nearfar.data.checking import Where, checked_batches
+from nearfar.data.limits import check_least
 from nearfar.data.parts import Part, find_parts
 from nearfar.data.readers import ROWS, Block, block_of, json_lines_of, rows_from
 from nearfar.data.roles import Kind, Mapped, check_mapped, kind_of
@@ -94,8 +95,7 @@ class Stream:
                 input.
         """
         for name, value, least in (("batch_size", batch_size, 1), ("buffer", buffer, 1), ("skip", skip, 0)):
-            if value < least:
-                raise InputError(f"{name}: found {value}, wanted at least {least}")
+            check_least(name, value, least)
         rows = _shuffled(_rows(self.open()), buffer, np.random.default_rng((seed, epoch)))
         return self._batches(islice(rows, skip * batch_size, None), batch_size)
 
@@ -109,8 +109,7 @@ class Stream:
         Raises:
             InputError: `count` is below 1, or a row is at fault.
         """
-        if count < 1:
-            raise InputError(f"count: found {count}, wanted at least 1")
+        check_least("count", count, 1)
         return Table.from_arrow(_first(self.look(), count), self.source)
 
 

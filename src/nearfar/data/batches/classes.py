@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nearfar.data.batches.orders import Order, Rows, column, deal, gathered
+from nearfar.data.limits import check_least
 from nearfar.errors import InputError
 
 
@@ -28,7 +29,7 @@ def per_class(labels: ArrayLike | Sequence[Any], *, m: int) -> Order:
         InputError: `m` is below 2. When called: the batch size is below 2 m.
     """
     _, classes = np.unique(column(labels, "labels"), return_inverse=True)
-    _check(m)
+    check_least("m", m, 2)
 
     def order(rows: Rows, generator: np.random.Generator, batch_size: int) -> list[Rows]:
         if batch_size < 2 * m:
@@ -49,14 +50,9 @@ def small_classes(labels: ArrayLike | Sequence[Any], *, m: int) -> NDArray[Any]:
     Raises:
         InputError: `m` is below 2.
     """
-    _check(m)
+    check_least("m", m, 2)
     names, counts = np.unique(column(labels, "labels"), return_counts=True)
     return names[counts < m]
-
-
-def _check(m: int) -> None:
-    if m < 2:
-        raise InputError(f"m: found {m}, wanted at least 2 rows of a class")
 
 
 def _groups(rows: Rows, classes: NDArray[np.int64], m: int, generator: np.random.Generator) -> list[Rows]:

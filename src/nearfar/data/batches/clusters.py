@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nearfar.data.batches.orders import Order, Rows, batch_count, cut
+from nearfar.data.limits import check_least
 from nearfar.errors import InputError
 
 MOST_CLUSTERS = 1024
@@ -26,8 +27,7 @@ def by_cluster(vectors: ArrayLike, *, clusters: int | None = None) -> Order:
         InputError: `vectors` is no finite matrix, or `clusters` is below 1.
     """
     unit = _unit(vectors)
-    if clusters is not None and clusters < 1:
-        raise InputError(f"clusters: found {clusters}, wanted at least 1")
+    check_least("clusters", 1 if clusters is None else clusters, 1)
 
     def order(rows: Rows, generator: np.random.Generator, batch_size: int) -> list[Rows]:
         rows = generator.permutation(rows)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nearfar.data.limits import check_least
 from nearfar.errors import InputError
 
 Rows = NDArray[np.int64]
@@ -37,8 +38,7 @@ def by_length(lengths: ArrayLike, *, pool: int = 50) -> Order:
         InputError: `lengths` is no list of numbers, or `pool` is below 1.
     """
     known = column(lengths, "lengths")
-    if pool < 1:
-        raise InputError(f"pool: found {pool}, wanted at least 1")
+    check_least("pool", pool, 1)
 
     def order(rows: Rows, generator: np.random.Generator, batch_size: int) -> list[Rows]:
         pools = cut(generator.permutation(rows), pool * batch_size)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearfar.data.batches.orders import Order, Rows, shuffled
+from nearfar.data.limits import check_least
 from nearfar.errors import InputError
 
 
@@ -68,10 +69,8 @@ class BatchPlan:
         if not self.sources:
             raise InputError("sources: found none, wanted at least one")
         for number, source in enumerate(self.sources):
-            if source.length < 1:
-                raise InputError(f"sources: found {source.length} rows in source {number}, wanted at least 1")
-        if self.batch_size < 2:
-            raise InputError(f"batch_size: found {self.batch_size}, wanted at least 2")
+            check_least(f"rows of source {number}", source.length, 1)
+        check_least("batch_size", self.batch_size, 2)
         _check_weights(self.weights, len(self.sources))
 
     def batches(self, start: Position = Position()) -> Iterator[tuple[Position, int, Rows]]:
