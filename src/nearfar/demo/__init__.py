@@ -9,7 +9,8 @@ to find a function from its description, among packages that were not trained on
     retrieval_figures(rankings, np.arange(len(names)))
 """
 
-from nearfar.demo.bm25 import bm25_rankings, four_letters, snowball
+from nearfar.data.negatives.lexical import snowball
+from nearfar.demo.bm25 import bm25_rankings, four_letters
 from nearfar.demo.corpus import Corpus, Reading, collect, docstring_corpus, read_pairs, split, table_of
 from nearfar.demo.docstrings import Pair
 from nearfar.demo.examples import Example, draw_examples, vector_rankings

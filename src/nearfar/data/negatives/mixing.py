@@ -1,0 +1,81 @@
+"""Negatives that no text has, mixed from hard ones in the space of embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from nearfar.errors import InputError
+
+
+@torch.no_grad()
+def mix_negatives(
+    anchors: Tensor,
+    negatives: Tensor,
+    *,
+    mixed: int = 16,
+    with_anchor: int = 0,
+    hardest: int = 64,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Synthetic hard negatives: points between hard negatives, and between those and the anchor.
+
+        h  = (a n_i + (1 - a) n_j) / |...|,  a uniform in (0, 1)                (eq. 3)
+        h' = (b q + (1 - b) n_i) / |...|,    b uniform in (0, 0.5)              (eq. 4)
+
+    with q the anchor and n_i, n_j drawn from the `hardest` negatives nearest to it (Kalantidis et al. 2020, "Hard
+    Negative Mixing for Contrastive Learning", MoCHi; all vectors of length 1). Without a gradient. They are each
+    anchor's own, as `nearfar.triplets` takes them; in `nearfar.pairs` all anchors see all of them.
+
+    Args:
+        anchors: ``(N, d)``.
+        negatives: ``(K, d)`` shared by all anchors, such as a queue or what was mined for the batch, or ``(N, K, d)``,
+            each anchor's own.
+        mixed: of eq. 3, for each anchor (s in the paper).
+        with_anchor: of eq. 4, for each anchor (s' in the paper); b below a half keeps it nearer to the negative.
+        hardest: how many of the nearest negatives are mixed (N in the paper); all where there are fewer.
+        generator: of the draw; None takes torch's own.
+
+    Returns:
+        ``(N, mixed + with_anchor, d)``, of length 1.
+
+    Raises:
+        InputError: shapes do not fit, or a number is out of range.
+    """
+    _check(anchors, negatives, mixed, with_anchor, hardest)
+    queries, far = normalize(anchors.float(), dim=-1), normalize(negatives.float(), dim=-1)
+    scores = queries @ far.T if far.dim() == 2 else torch.einsum("nd,nkd->nk", queries, far)
+    hard = scores.topk(min(hardest, scores.shape[1])).indices
+
+    def drawn(count: int) -> Tensor:
+        """``(N, count, d)`` of each anchor's hardest."""
+        lots = torch.randint(hard.shape[1], (len(anchors), count), generator=generator, device=_place(generator))
+        chosen = hard.gather(1, lots.to(hard.device))
+        return far[chosen] if far.dim() == 2 else far.gather(1, chosen[..., None].expand(-1, -1, far.shape[-1]))
+
+    def share(count: int, most: float) -> Tensor:
+        """``(N, count, 1)`` uniform in (0, most)."""
+        lots = torch.rand((len(anchors), count, 1), generator=generator, device=_place(generator))
+        return most * lots.to(far.device)
+
+    a, b = share(mixed, 1.0), share(with_anchor, 0.5)
+    between = a * drawn(mixed) + (1 - a) * drawn(mixed)
+    towards = b * queries[:, None] + (1 - b) * drawn(with_anchor)
+    return normalize(torch.cat([between, towards], dim=1), dim=-1).to(anchors.dtype)
+
+
+def _place(generator: torch.Generator | None) -> torch.device:
+    return torch.device("cpu") if generator is None else generator.device
+
+
+def _check(anchors: Tensor, negatives: Tensor, mixed: int, with_anchor: int, hardest: int) -> None:
+    if anchors.dim() != 2:
+        raise InputError(f"anchors: found shape {tuple(anchors.shape)}, wanted (N, d)")
+    own = negatives.dim() == 3 and len(negatives) == len(anchors)
+    if not (negatives.dim() == 2 or own) or negatives.shape[-1] != anchors.shape[1] or not negatives.shape[-2]:
+        wanted = f"(K, {anchors.shape[1]}) or ({len(anchors)}, K, {anchors.shape[1]}), K 1 or more"
+        raise InputError(f"negatives: found shape {tuple(negatives.shape)}, wanted {wanted}")
+    for name, value, least in (("mixed", mixed, 0), ("with_anchor", with_anchor, 0), ("hardest", hardest, 1)):
+        if value < least:
+            raise InputError(f"{name}: found {value}, wanted {least} or more")
