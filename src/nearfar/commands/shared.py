@@ -70,7 +70,7 @@ def open_streams(
 
     names, values = pairs_of("column", columns), pairs_of("where", where)
     if STANDARD_INPUT not in sources:
-        _check_named(names, values, [*sources, *known])
+        check_named(names, values, [*sources, *known])
     return [read_stream(source, columns=names, where=values) for source in sources]
 
 
