@@ -9,21 +9,27 @@ from types import ModuleType
 
 import pytest
 
+from nearfar.data.views import thesaurus
 from nearfar.objectives import REGISTRY
 
 DOCS = Path(__file__).parent.parent / "docs"
 NOTES = tomllib.loads((DOCS / "objectives.toml").read_text("utf-8"))
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    """docs/generate.py, which is no package."""
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+def script(name: str) -> ModuleType:
+    """A script under docs/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """docs/generate.py."""
+    return script("generate")
 
 
 def test_every_objective_has_its_notes() -> None:
@@ -46,3 +52,13 @@ def test_a_near_candidate_is_drawn_and_a_far_one_is_not(name: str, generate: Mod
 
 def test_a_picture_is_svg(generate: ModuleType) -> None:
     assert generate.picture(REGISTRY["infonce"]).startswith("<svg")
+
+
+def test_the_page_of_views_is_what_its_script_writes() -> None:
+    """Every example on it is made again."""
+    pytest.importorskip("kiwipiepy", reason="kiwipiepy is not installed (nearfar[ko])")
+    pytest.importorskip("nltk", reason="nltk is not installed (nearfar[wordnet])")
+    if not thesaurus.WORDNET.is_dir():
+        pytest.skip("WordNet is not installed (apt-get install wordnet-base)")
+    page = (DOCS / "views.md").read_text("utf-8")
+    assert script("generate_views").written(page) == page

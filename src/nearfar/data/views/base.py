@@ -127,7 +127,7 @@ class TextView(View):
         """Anchor and positive.
 
         Args:
-            text: any str; half a surrogate pair, which UTF-8 has no place for, becomes "?".
+            text: any str; half a surrogate pair, which UTF-8 has no place for, becomes U+FFFD.
             random: where all chance comes from.
 
         Returns:
@@ -167,11 +167,11 @@ class TextView(View):
 
 
 def valid(text: str) -> str:
-    """The text as UTF-8 can hold it: "?" for each half of a surrogate pair that stands alone."""
+    """The text as UTF-8 can hold it: U+FFFD for each half of a surrogate pair that stands alone."""
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\ufffd", "?")
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text

@@ -16,6 +16,9 @@ from nearfar.data.views.kept import Kept
 HANGUL = re.compile("[\uac00-\ud7a3]")
 GRAPHEME = regex.compile(r"\X")
 
+MARKS = ("SF", "SP", "SE", "SSC")
+"""Kiwi's tags of full stops, commas, dots and what closes a bracket or a quotation."""
+
 LONGEST = 20_000
 """Characters; a longer text is cut at white space, since kiwipiepy takes seconds and much memory for a megabyte."""
 
@@ -62,10 +65,13 @@ def _analyse(texts: list[str]) -> Iterator[Sequence[int]]:
 
 
 def _boundaries(text: str, tokens: Sequence[Any]) -> set[int]:
-    """Beginnings of words, and of tokens that share no character with the one before (갔다 is 가, 았 and 다)."""
+    """Beginnings of words, and of tokens that share no character with the one before (갔다 is 가, 았 and 다).
+
+    A mark stays with what it follows, as it does in words.
+    """
     starts, covered = set(), 0
     for token in tokens:
-        if token.start >= covered:
+        if token.start >= covered and token.tag not in MARKS:
             starts.add(token.start)
         covered = max(covered, token.start + token.len)
     whole = {match.start() for match in GRAPHEME.finditer(text)}  # no mark without its letter, no half of an emoji

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from nearfar.data.views import korean
+from nearfar.data.views.units import cut
 from nearfar.errors import InputError
 
 Lookup = Callable[[str], tuple[str, ...]]
@@ -138,9 +140,14 @@ def _open_wordnet(folder: Path) -> Any:
 
 
 def _of_encoder(folder: Path, closest: int, similarity: float) -> Lookup:
-    """The words whose vectors are nearest by cosine, of those that are one token."""
+    """The words whose vectors are nearest by cosine, of those that are one token and one unit.
+
+    So a Korean noun gets another noun in its place and not one with a particle, which would be there twice.
+    """
     tokenizer, vectors = _open_static(folder)
-    words = list(_words(tokenizer))
+    found = list(_words(tokenizer))
+    korean.prepare([word for word, _ in found], lasting=False)
+    words = [(word, token) for word, token in found if len(cut(word)) == 1]
     numbers = {word: place for place, (word, _) in enumerate(words)}
     rows = vectors[[token for _, token in words]].astype(np.float32)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
