@@ -1,0 +1,154 @@
+"""Which views and which negatives help: one static encoder, one budget, one change at a time, several seeds.
+
+    python benchmarks/views.py views SENTENCES DEV TEST [--rows 40000] [--seeds 3]
+    python benchmarks/views.py negatives TRIPLES DEV TEST [--seeds 3]
+
+Writes a Markdown table: Spearman on both sets, and the difference on TEST to the first line with its 95 % interval, a
+bootstrap over the pairs of TEST of the mean over seeds. `helps` and `harms` where the interval lies on one side of 0.
+Nothing is chosen on TEST.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy.stats import spearmanr
+from sentence_transformers import SentenceTransformer
+
+import nearfar as nf
+from nearfar.training.ready import make_model
+
+Options = Mapping[str, object]
+Cosines = NDArray[np.float64]  # (seeds, pairs)
+
+VIEWS = (
+    "dropout crop span delete swap repeat insert synonym mask typo inverse_cloze adjacent"
+    " cutoff:kind=tokens cutoff:kind=features cutoff:kind=span shuffle gaussian mixup adversarial"
+).split()
+COMMON: Options = {"temperature": 0.1, "learning_rate": 1e-3, "batch_size": 512, "epochs": 1, "evaluations": 1}
+
+
+def of_views(wordnet: bool, model: str) -> dict[str, Options]:
+    """Each view alone; synonyms come from WordNet, or from neighbours in a model."""
+    source = "" if wordnet else f":model={model}"
+    return {name: {"view": [name + (source if name in ("synonym", "insert") else "")]} for name in VIEWS}
+
+
+def of_negatives(guide: str) -> dict[str, Options]:
+    """Each way to have negatives, over what the batch holds; the first three differ in the table alone."""
+    return {
+        "in the batch": {},
+        "no text twice in a batch": {"batches": "no-duplicates"},
+        "near texts in a batch": {"batches": "cluster"},
+        "mined anew each epoch": {"mine_every": 20},
+        "mixed (MoCHi), 4": {"mixed": 4},
+        "queue of 4,096 (MoCo)": {"queue": 4096},
+        "guide": {"guide": guide, "guide_margin": 0.0},
+        "given (contradictions)": {"given": True},
+    }
+
+
+def cosines(model: SentenceTransformer, table: nf.Table) -> Cosines:
+    """Of each pair of a scored table."""
+    first, second = (
+        model.encode(table.column(role), normalize_embeddings=True, show_progress_bar=False)
+        for role in ("sentence1", "sentence2")
+    )
+    return np.einsum("nd,nd->n", first, second).astype(np.float64)
+
+
+def trained(table: nf.Table, start: SentenceTransformer, seed: int, options: Options) -> SentenceTransformer:
+    """The last model of a run: choosing the best would hide a view that harms."""
+    settings = nf.Settings(**{**COMMON, **options, "seed": seed, "held_out": 0.0})  # type: ignore[arg-type]
+    return nf.train(table, model=copy.deepcopy(start), settings=settings).model
+
+
+def interval(first: Cosines, other: Cosines, scores: Cosines, resamples: int = 1000) -> tuple[float, float]:
+    """95 % of the mean difference over seeds, over resampled pairs."""
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(resamples):
+        rows = generator.integers(0, len(scores), len(scores))
+        gains = [
+            spearmanr(b[rows], scores[rows])[0] - spearmanr(a[rows], scores[rows])[0]
+            for a, b in zip(first, other, strict=True)
+        ]
+        found.append(np.mean(gains))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def show(found: dict[str, dict[str, Cosines]], scores: dict[str, Cosines]) -> None:
+    """The table."""
+    base = next(iter(found.values()))["test"]
+    print("| | dev | test | difference | 95 % | |\n| --- | --: | --: | --: | --- | --- |")
+    for name, by_set in found.items():
+        values = {key: np.mean([spearmanr(row, scores[key])[0] for row in rows]) for key, rows in by_set.items()}
+        line = f"| {name} | {values['dev']:.3f} | {values['test']:.3f} |"
+        if by_set["test"] is base:
+            print(f"{line} | | |")
+            continue
+        low, high = interval(base, by_set["test"], scores["test"])
+        verdict = "helps" if low > 0 else "harms" if high < 0 else "nothing to tell"
+        gain = values["test"] - np.mean([spearmanr(row, scores["test"])[0] for row in base])
+        print(f"{line} {gain:+.3f} | {low:+.3f} to {high:+.3f} | {verdict} |", flush=True)
+
+
+@contextmanager
+def saved(model: SentenceTransformer) -> Iterator[str]:
+    """The folder of a model, for a while."""
+    folder = tempfile.mkdtemp()
+    model.save(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["views", "negatives"])
+    parser.add_argument("data")
+    parser.add_argument("dev")
+    parser.add_argument("test")
+    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
+    given = parser.parse_args()
+    whole = nf.read_table(given.data)
+    sets = {name: nf.read_table(path) for name, path in (("dev", given.dev), ("test", given.test))}
+    scores = {name: np.asarray(table.column("score")) for name, table in sets.items()}
+    found: dict[str, dict[str, list[Cosines]]] = {}
+    for seed in track(range(given.seeds), "seeds"):
+        rows = np.random.default_rng(seed).permutation(len(whole))[: given.rows]
+        table = whole.select(np.sort(rows))
+        start = make_model([table], nf.Settings(seed=seed))
+        with saved(start) as folder:
+            english = given.wordnet.exists() and ".en." in Path(given.data).name
+            choices = of_views(english, folder) if given.what == "views" else of_negatives(folder)
+            for name, options in [("untrained", None), *choices.items()]:
+                model = start if options is None else trained(*_case(table, start, seed, options))
+                for key, scored in sets.items():
+                    found.setdefault(name, {}).setdefault(key, []).append(cosines(model, scored))
+    show({name: {key: np.stack(rows) for key, rows in by.items()} for name, by in found.items()}, scores)
+
+
+def _case(
+    table: nf.Table, start: SentenceTransformer, seed: int, options: Options
+) -> tuple[nf.Table, SentenceTransformer, int, Options]:
+    """Without the table's own negatives unless they are what is tried."""
+    rest = {name: value for name, value in options.items() if name != "given"}
+    if table.negatives and not options.get("given"):
+        table = nf.Table.from_columns({role: table.column(role) for role in ("anchor", "positive")}, table.source)
+    return table, start, seed, rest
+
+
+if __name__ == "__main__":
+    main()
