@@ -34,7 +34,10 @@ VIEWS = (
     "dropout crop span delete swap repeat insert synonym mask typo inverse_cloze adjacent"
     " cutoff:kind=tokens cutoff:kind=features cutoff:kind=span shuffle gaussian mixup adversarial"
 ).split()
-COMMON: Options = {"temperature": 0.1, "learning_rate": 1e-3, "batch_size": 512, "epochs": 1, "evaluations": 1}
+COMMON: Mapping[str, Options] = {
+    "views": {"temperature": 0.1, "learning_rate": 1e-3, "batch_size": 512, "epochs": 1},
+    "negatives": {"temperature": 0.1, "batch_size": 512, "epochs": 4},
+}
 
 
 def of_views(wordnet: bool, model: str) -> dict[str, Options]:
@@ -44,7 +47,7 @@ def of_views(wordnet: bool, model: str) -> dict[str, Options]:
 
 
 def of_negatives(guide: str) -> dict[str, Options]:
-    """Each way to have negatives, over what the batch holds; the first three differ in the table alone."""
+    """Each way to have negatives; the guide is the model of another seed that was trained with those of the batch."""
     return {
         "in the batch": {},
         "no text twice in a batch": {"batches": "no-duplicates"},
@@ -68,7 +71,10 @@ def cosines(model: SentenceTransformer, table: nf.Table) -> Cosines:
 
 def trained(table: nf.Table, start: SentenceTransformer, seed: int, options: Options) -> SentenceTransformer:
     """The last model of a run: choosing the best would hide a view that harms."""
-    settings = nf.Settings(**{**COMMON, **options, "seed": seed, "held_out": 0.0})  # type: ignore[arg-type]
+    chosen = {name: value for name, value in options.items() if name != "given"}
+    if table.negatives and not options.get("given"):
+        table = nf.Table.from_columns({role: table.column(role) for role in ("anchor", "positive")}, table.source)
+    settings = nf.Settings(**{**chosen, "seed": seed, "held_out": 0.0})  # type: ignore[arg-type]
     return nf.train(table, model=copy.deepcopy(start), settings=settings).model
 
 
@@ -130,24 +136,20 @@ def main() -> None:
         rows = np.random.default_rng(seed).permutation(len(whole))[: given.rows]
         table = whole.select(np.sort(rows))
         start = make_model([table], nf.Settings(seed=seed))
-        with saved(start) as folder:
+        common = COMMON[given.what]
+        helper = start if given.what == "views" else trained(table, start, seed + 100, common)
+        with saved(helper) as folder:
             english = given.wordnet.exists() and ".en." in Path(given.data).name
-            choices = of_views(english, folder) if given.what == "views" else of_negatives(folder)
-            for name, options in [("untrained", None), *choices.items()]:
-                model = start if options is None else trained(*_case(table, start, seed, options))
+            cases: dict[str, Options | None] = (
+                {"untrained": None, **of_views(english, folder)}
+                if given.what == "views"
+                else {**of_negatives(folder), "untrained": None}
+            )
+            for name, options in cases.items():
+                model = start if options is None else trained(table, start, seed, {**common, **options})
                 for key, scored in sets.items():
                     found.setdefault(name, {}).setdefault(key, []).append(cosines(model, scored))
     show({name: {key: np.stack(rows) for key, rows in by.items()} for name, by in found.items()}, scores)
-
-
-def _case(
-    table: nf.Table, start: SentenceTransformer, seed: int, options: Options
-) -> tuple[nf.Table, SentenceTransformer, int, Options]:
-    """Without the table's own negatives unless they are what is tried."""
-    rest = {name: value for name, value in options.items() if name != "given"}
-    if table.negatives and not options.get("given"):
-        table = nf.Table.from_columns({role: table.column(role) for role in ("anchor", "positive")}, table.source)
-    return table, start, seed, rest
 
 
 if __name__ == "__main__":
