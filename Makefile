@@ -22,9 +22,11 @@ lint: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python benchmarks/static_training.py
 	$(BIN)/python benchmarks/objectives.py
+	$(BIN)/python benchmarks/mining.py
 
 docs: .venv/.docs
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_views.py
 	$(BIN)/mkdocs build --strict
 
 clean:
