@@ -13,6 +13,7 @@ from nearfar.encoders import build_static, open_encoder
 from nearfar.training.contrasting import Contrasting
 from nearfar.training.fitting import check_usable, contrast_for
 from nearfar.training.groups import duplicate_groups, groups_of_negatives
+from nearfar.training.held_out import hold_out
 from nearfar.training.sources import Tokenised
 
 WORDS = "a cat sat on the mat while two dogs ran after some old red car near that house".split()
@@ -87,6 +88,29 @@ def test_a_cosine_learns_the_same_with_and_without_lengths() -> None:
         gradients.append(gradient.to_dense())
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
     assert gradients[0].any()
+
+
+@pytest.mark.parametrize("kind", ["pairs", "texts"])
+def test_rows_of_one_group_do_not_push_each_other(kind: str) -> None:
+    """Nor do rows that share a text with one of them."""
+    texts = {"anchor": list("abcda"), "positive": list("vwxyz")} if kind == "pairs" else {"text": list("abcda")}
+    made = nf.Table.from_columns({**texts, "group": ["q", "r", "q", "s", "s"]})
+    assert made.kind == kind
+    assert "group" not in made.text_roles
+    encoder = open_encoder(build_static(lambda: [list("abcdvwxyz")], width=8))
+    contrast = Contrasting(encoder, True)(Tokenised.of(made, "pairs", encoder).batch(np.arange(5), epoch=0))
+    ignored = {(int(i), int(j)) for i, j in zip(*contrast.relation(slice(0, 5)).ignored, strict=True)}
+    together = {0, 2, 3, 4}  # q: 0 and 2; the text a: 0 and 4; s: 3 and 4
+    assert ignored == {(i, j) for i in together for j in together if i != j}
+
+
+def test_a_group_is_not_parted_when_rows_are_held_out() -> None:
+    rows = range(400)
+    columns = {"anchor": [f"a{i}" for i in rows], "positive": [f"b{i}" for i in rows], "group": [i // 3 for i in rows]}
+    kept, held = hold_out(nf.Table.from_columns(columns), 0.2, seed=0)
+    assert held is not None
+    assert 20 <= len(held) <= 80
+    assert not set(kept.column("group")) & set(held.column("group"))
 
 
 TABLES = {

@@ -97,6 +97,7 @@ def optional_text(cell: Any) -> str:
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "label": label,
+    "group": label,
     "score": score,
     "query_id": label,
     "doc_id": label,

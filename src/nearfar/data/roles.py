@@ -20,7 +20,13 @@ KINDS: dict[Kind, tuple[str, ...]] = {
 }
 """Roles that a table of each kind must have; pairs may have negatives besides. The first kind that fits counts."""
 
-ROLES = (*dict.fromkeys(role for roles in KINDS.values() for role in roles), "negative")
+GROUP = "group"
+"""What pairs and texts may have besides: rows of one group are never far from each other."""
+
+ROLES = (*dict.fromkeys(role for roles in KINDS.values() for role in roles), "negative", GROUP)
+MARKS = ("label", "score", GROUP)
+"""Roles that hold no text."""
+
 NEGATIVE = re.compile(r"negative(_[1-9]\d*)?")
 
 Mapped = Mapping[str, str | Sequence[str]]
@@ -51,7 +57,8 @@ def find_roles(names: Collection[str], mapped: Mapped | None, source: str) -> di
         )
     kind = max(fitting, key=lambda kind: len(explicit.keys() & set(KINDS[kind])))  # max keeps the first of equals
     negatives = _negatives(chosen, source) if kind == "pairs" else []
-    return {role: chosen[role] for role in (*KINDS[kind], *negatives)}
+    group = [GROUP] if GROUP in chosen and kind in ("pairs", "texts") else []
+    return {role: chosen[role] for role in (*KINDS[kind], *negatives, *group)}
 
 
 def kind_of(roles: Collection[str]) -> Kind:

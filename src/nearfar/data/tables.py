@@ -18,7 +18,7 @@ from nearfar.data.cache import FORMAT, cached
 from nearfar.data.checking import Where, checked_batches
 from nearfar.data.parts import Part, find_parts
 from nearfar.data.readers import Block
-from nearfar.data.roles import Kind, Mapped, check_mapped, kind_of
+from nearfar.data.roles import MARKS, Kind, Mapped, check_mapped, kind_of
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Table:
     """Rows of texts, whose columns are roles.
 
     Attributes:
-        rows: an Arrow-backed data set whose columns are the roles: texts and `label` are strings, `score` a float.
+        rows: an Arrow-backed data set whose columns are the roles: texts, `label` and `group` are strings, `score` a float.
         kind: "pairs" (anchor, positive, negatives), "scored" (sentence1, sentence2, score), "labelled" (text,
             label) or "texts" (text).
         source: what the user called it, for messages.
@@ -78,8 +78,8 @@ class Table:
 
     @property
     def text_roles(self) -> tuple[str, ...]:
-        """The columns that hold text: all but `label` and `score`."""
-        return tuple(role for role in self.roles if role not in ("label", "score"))
+        """The columns that hold text: all but `label`, `score` and `group`."""
+        return tuple(role for role in self.roles if role not in MARKS)
 
     @property
     def negatives(self) -> tuple[str, ...]:

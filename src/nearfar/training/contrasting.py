@@ -50,7 +50,8 @@ class Contrasting:
             assert marks is not None
             one = None if guide is None else guide[0]
             return labelled(first, marks, guide=one, guide_margin=self.guide_margin, queue=queue)
-        ids = duplicate_groups(batch.ids[:2])
+        named = () if batch.marks is None else (batch.marks,)
+        ids = duplicate_groups((*batch.ids[:2], *named))
         groups = torch.from_numpy(ids)
         if batch.kind == "views":
             return views(first, others[0], groups=groups, guide=guide, guide_margin=self.guide_margin, queue=queue)

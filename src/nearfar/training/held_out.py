@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from nearfar.data import Table
+from nearfar.data.roles import GROUP
 from nearfar.training.groups import duplicate_groups, number_texts
 
 
 def hold_out(table: Table, share: float, seed: int, most: int = 1000) -> tuple[Table, Table | None]:
     """Split a table into a part to train on and a part to measure on, no text on both sides.
 
-    Rows that share a text stay together. Nothing is held out of a table of lone or scored texts (there is
+    Rows that share a text, or are of one group, stay together. Nothing is held out of a table of lone or scored texts (there is
     nothing to measure), nor where fewer than 20 rows would be.
 
     Args:
@@ -26,7 +27,8 @@ def hold_out(table: Table, share: float, seed: int, most: int = 1000) -> tuple[T
     wanted = min(int(share * len(table)), most)
     if table.kind in ("texts", "scored") or wanted < 20:
         return table, None
-    groups = duplicate_groups([number_texts(table, role) for role in table.text_roles[:2]])
+    shared = (*table.text_roles[:2], *(role for role in table.roles if role == GROUP))
+    groups = duplicate_groups([number_texts(table, role) for role in shared])
     sizes = np.bincount(groups)
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[sizes[order] <= max(wanted // 10, 1)]  # one large group would fill the part

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.data import Table
+from nearfar.data.roles import GROUP, MARKS
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
@@ -31,7 +32,7 @@ class Batch:
         tokens: columns of texts: anchors, positives, and negatives of any number; of labelled texts one column.
         ids: for each column ``(n,)`` numbers of its texts, equal for equal texts; a changed text has that of the
             text it was made of.
-        marks: ``(n,)`` labels or scores, or None.
+        marks: ``(n,)`` labels, scores, or of pairs and views the numbers of groups that the user named; or None.
         guide: for each column ``(n, g)`` a second model's embeddings, or None.
     """
 
@@ -50,7 +51,7 @@ class Tokenised:
     Attributes:
         table: where the rows come from.
         kind: of the contrast that is made.
-        tokens, ids: of each text role, and of `label` the ids.
+        tokens, ids: of each text role, and of `label` and `group` the ids.
         guide: of each text role ``(n, g)`` a second model's embeddings; empty without one.
         mined: ``(n, k)`` rows whose positives are negatives of each row, -1 for none; changed as training goes on.
     """
@@ -67,8 +68,7 @@ class Tokenised:
         """Tokenise a table, number its texts, and ask the guide once for each text."""
         roles = table.text_roles
         tokens = {role: encoder.tokenise(batch[role] for batch in table.batches()) for role in roles}
-        numbered = (*roles, "label") if kind == "labelled" else roles
-        ids = {role: number_texts(table, role) for role in numbered}
+        ids = {role: number_texts(table, role) for role in table.roles if role != "score"}
         found = {} if guide is None else {role: guide(table.column(role)) for role in roles}
         return cls(table, kind, tokens, ids, found)
 
@@ -95,9 +95,10 @@ class Tokenised:
         )
 
     def _marks(self, rows: Ids) -> NDArray[Any] | None:
-        if self.kind == "labelled":
-            return self.ids["label"][rows]
-        return np.asarray(self.table.rows[rows]["score"]) if self.kind == "graded" else None
+        if self.kind == "graded":
+            return np.asarray(self.table.rows[rows]["score"])
+        marks = self.ids.get("label" if self.kind == "labelled" else GROUP)
+        return None if marks is None else marks[rows]
 
 
 @dataclass(frozen=True)
@@ -121,20 +122,20 @@ class Passing:
 
     def batch(self, texts: Mapping[str, Sequence[Any]], rows: Sequence[int], epoch: int) -> Batch:
         """The batch of these texts, by role; rows and epoch are what the views depend on."""
-        roles = [role for role in texts if role not in ("label", "score")]
+        roles = [role for role in texts if role not in MARKS]
         columns = [list(texts[role]) for role in roles[:2]]
         if negatives := [text for role in roles[2:] for text in texts[role]]:
             columns.append(negatives)
         original = columns
         if roles == ["text"] and self.kind != "labelled":
             original, columns = 2 * columns, list(self.views.pairs(columns[0], rows, seed=self.seed, epoch=epoch))
-        marks = {"labelled": "label", "graded": "score"}.get(self.kind)
+        marks = next((texts[role] for role in MARKS if role in texts), None)
         return Batch(
             self.source,
             self.kind,
             tuple(self.encoder.tokenise([column]) for column in columns),
             tuple(numbers_of(column) for column in original),
-            None if marks is None else numbers_of(texts[marks]) if marks == "label" else np.asarray(texts[marks]),
+            None if marks is None else np.asarray(marks) if self.kind == "graded" else numbers_of(marks),
             None if self.guide is None else tuple(self.guide(column) for column in original),
         )
 
@@ -148,7 +149,7 @@ class Viewed:
 
     def batch(self, rows: Ids, epoch: int) -> Batch:
         """The batch of these rows, as the epoch has it."""
-        return self.passing.batch({"text": self.table.rows[rows]["text"]}, rows.tolist(), epoch)
+        return self.passing.batch(self.table.rows[rows], rows.tolist(), epoch)
 
 
 Source = Tokenised | Viewed
