@@ -42,7 +42,11 @@ class Settings(BaseModel):
     source_temperature: float | None = Field(
         None, gt=0, description="Share of a table is rows ** (1 / this); None: each row once an epoch."
     )
-    learning_rate: float | None = Field(None, ge=0, description="At the top of the schedule.")
+    learning_rate: float | None = Field(
+        None,
+        ge=0,
+        description="At the top of the schedule; what suits the encoder, a hundredth of it for lone texts (static).",
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the run over which the rate rises; then it falls.")
     evaluations: int = Field(10, ge=1, description="Measurements during the run, evenly spread.")
     held_out: float = Field(0.05, ge=0, lt=1, description="Share of the rows held out to measure on without --eval.")

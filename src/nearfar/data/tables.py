@@ -33,7 +33,7 @@ class Table:
     """Rows of texts, whose columns are roles.
 
     Attributes:
-        rows: an Arrow-backed data set whose columns are the roles: texts, `label` and `group` are strings, `score` a float.
+        rows: an Arrow-backed data set whose columns are the roles, all of them strings but `score`, a float.
         kind: "pairs" (anchor, positive, negatives), "scored" (sentence1, sentence2, score), "labelled" (text,
             label) or "texts" (text).
         source: what the user called it, for messages.

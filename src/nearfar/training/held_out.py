@@ -12,8 +12,8 @@ from nearfar.training.groups import duplicate_groups, number_texts
 def hold_out(table: Table, share: float, seed: int, most: int = 1000) -> tuple[Table, Table | None]:
     """Split a table into a part to train on and a part to measure on, no text on both sides.
 
-    Rows that share a text, or are of one group, stay together. Nothing is held out of a table of lone or scored texts (there is
-    nothing to measure), nor where fewer than 20 rows would be.
+    Rows that share a text, or are of one group, stay together. Nothing is held out of a table of lone or scored
+    texts (there is nothing to measure), nor where fewer than 20 rows would be.
 
     Args:
         table: the whole.

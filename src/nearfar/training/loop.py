@@ -145,7 +145,7 @@ def train(
         token_dropout=settings.token_dropout or 0.0,
         weight_learning_rate=settings.weight_learning_rate,
     )
-    settings = resolved(settings, encoder, views)
+    settings = resolved(settings, encoder, views, data)
     feed = make_feed(data, encoder, objective, settings, views)
     settings = with_end(settings, encoder, feed)
     return _Run(accelerator, encoder, objective, settings, feed, views, evaluate_on, watch).run()

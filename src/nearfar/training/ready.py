@@ -13,6 +13,7 @@ from nearfar.data import Table
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder, build_static, open_model
+from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
 from nearfar.objectives import Objective
@@ -23,6 +24,11 @@ from nearfar.training.sources import Embed, Passing, Source, Streamed, Tokenised
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+
+GENTLY = 0.01
+"""Of a static encoder's usual rate, where there are lone texts alone: views say little that its start does not know, and
+a higher rate unlearns that (docs/recipes.md)."""
 
 
 def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
@@ -146,12 +152,16 @@ def embed_all(tokens: Tokens, encoder: Encoder, size: int = 1024) -> Vectors:
     return np.concatenate(found)
 
 
-def resolved(settings: Settings, encoder: Encoder, views: Views) -> Settings:
-    """The settings with what the encoder decides filled in; what the data decides comes with the feed."""
+def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[Data]) -> Settings:
+    """The settings with what encoder and data decide filled in, but for the end of the run."""
+    rate = settings.learning_rate
+    if rate is None:
+        gently = isinstance(encoder, StaticEncoder) and all(one.kind == "texts" for one in data)
+        rate = encoder.learning_rate * (GENTLY if gently else 1)
     values: dict[str, Any] = {
         "view": views.settings(),
         "batch_size": settings.batch_size or encoder.batch_size,
-        "learning_rate": encoder.learning_rate if settings.learning_rate is None else settings.learning_rate,
+        "learning_rate": rate,
     }
     return settings.model_copy(update=values)
 
