@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from typing import ClassVar, Literal, Protocol
 
@@ -101,15 +102,23 @@ class ByAutograd(RowLoss):
         raise NotImplementedError
 
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
-        with torch.enable_grad():
-            leaf = scores.detach().clone().requires_grad_()
-            terms = self.terms(leaf, strip)
-            (slopes,) = torch.autograd.grad(terms.total.sum(), leaf, allow_unused=True)
-        if slopes is None:
-            scores.zero_()
-        else:
-            scores.copy_(slopes)
-        return Terms(terms.total.detach(), terms.weight), None
+        terms, (slopes,) = slopes_of(lambda leaf: self.terms(leaf, strip), scores.clone())
+        scores.copy_(slopes)
+        return terms, None
+
+
+def slopes_of(equation: Callable[..., Terms], *parts: Tensor) -> tuple[Terms, tuple[Tensor, ...]]:
+    """The rows' terms as an equation has them, and the slopes of their sum in each of its parts.
+
+    In inference mode, where torch differentiates nothing and nobody asks for slopes, these are 0.
+    """
+    if torch.is_inference_mode_enabled():
+        return equation(*parts), tuple(map(torch.zeros_like, parts))
+    with torch.enable_grad():
+        leaves = [part.detach().requires_grad_() for part in parts]
+        terms = equation(*leaves)
+        slopes = torch.autograd.grad(terms.total.sum(), leaves, materialize_grads=True)
+    return Terms(terms.total.detach(), terms.weight.detach()), slopes
 
 
 def prepared(owner: Objective | RowLoss, contrast: Contrast) -> Contrast:

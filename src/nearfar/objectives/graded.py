@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from nearfar.contrasts import Contrast
 from nearfar.execution import Terms
 from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared, reduced
-from nearfar.objectives.spaces import unit
+from nearfar.objectives.spaces import unit, wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +127,8 @@ def graded_parts(contrast: Contrast) -> tuple[Tensor, Tensor, Tensor]:
     """Anchors, own candidates and their scores, in float32 at least."""
     assert contrast.own is not None
     assert contrast.scores is not None
-    wide = torch.promote_types(contrast.anchors.dtype, torch.float32)
-    return contrast.anchors.to(wide), contrast.own.to(wide), contrast.scores.to(wide)
+    anchors = wide(contrast.anchors)
+    return anchors, wide(contrast.own), contrast.scores.to(anchors)
 
 
 def _halves(rows: Tensor) -> tuple[Tensor, ...]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
-import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, assigned
 from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared
 from nearfar.objectives.softmax import InfoNCELoss
-from nearfar.objectives.spaces import unit
+from nearfar.objectives.spaces import unit, wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,6 @@ class PrototypeLoss:
 def _to_class_means(contrast: Contrast) -> Contrast:
     labels = contrast.recipe.others["labels"].to(contrast.anchors.device)
     _, own, sizes = labels.unique(return_inverse=True, return_counts=True)
-    wide = torch.promote_types(contrast.anchors.dtype, torch.float32)
-    items = unit(contrast.anchors.to(wide))
+    items = unit(wide(contrast.anchors))
     sums = items.new_zeros(len(sizes), items.shape[1]).index_add(0, own, items)
     return assigned(items, sums / sizes[:, None], own, weights=contrast.weights)
