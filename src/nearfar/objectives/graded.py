@@ -51,10 +51,11 @@ class CoSENTLoss:
         contrast = prepared(self, contrast)
         anchors, own, scores = graded_parts(contrast)
         similar = (self.similarity(anchors[:, None], own) / self.temperature).flatten()
-        log_weight = torch.zeros_like(similar)
+        weight = torch.ones_like(similar)
         if contrast.weights is not None:
-            log_weight = contrast.weights.to(similar).log()[:, None].expand_as(scores).flatten()
-        return _log_one_plus_inversions(similar, log_weight, scores.flatten())
+            weight = contrast.weights.to(similar)[:, None].expand_as(scores).flatten()
+        some = weight > 0  # the log of 0 has no gradient
+        return _log_one_plus_inversions(similar[some], weight[some].log(), scores.flatten()[some])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,8 @@ class MarginMSELoss:
         anchors, own, scores = graded_parts(contrast)
         if own.shape[1] < 2:
             raise ValueError("MarginMSELoss: second: found one candidate a row, wanted (N, k, d) with k from 2 up")
-        dots = torch.einsum("nd,nkd->nk", anchors, own)
+        with torch.autocast(anchors.device.type, enabled=False):
+            dots = torch.einsum("nd,nkd->nk", anchors, own)
         gap = (dots[:, :1] - dots[:, 1:]) - (scores[:, :1] - scores[:, 1:])
         total = gap.square().sum(1)
         return reduced(Terms(total, torch.full_like(total, gap.shape[1])), contrast, self.reduction)
