@@ -45,8 +45,7 @@ def pairs(
     count = len(anchors)
     check_embeddings("positives", positives, like=anchors, rows=count)
     check_margin("guide_margin", guide_margin)
-    extra = [] if negatives is None else [flat("negatives", negatives, anchors)]
-    seen = count + sum(map(len, extra))
+    more = anchors[:0] if negatives is None else flat("negatives", negatives, anchors)
     same = None if groups is None else same_group(check_ids("groups", groups, count, anchors))
 
     def relation(rows: slice) -> Strip:
@@ -56,12 +55,11 @@ def pairs(
     back: tuple[Tensor, Tensor] | None = None
     seen_by: Relation = relation
     if guide is not None:
-        names, rows = ("anchors", "positives", "negatives"), (count, count, seen - count)
-        guide = check_guide(guide, names, rows, anchors.device)
+        guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, len(more)), anchors.device)
         seen_by, back = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin), (guide[1], guide[0])
     return Contrast(
         anchors,
-        _joined([positives, *extra], queue),
+        _joined([positives, more], queue),
         seen_by,
         "pairs",
         Recipe(
@@ -235,4 +233,5 @@ def _joined(parts: list[Tensor], queue: Tensor | None) -> Tensor:
     if queue is not None:
         check_embeddings("queue", queue, like=parts[0], empty=True)
         parts = [*parts, queue.detach()]
+    parts = [part for part in parts if len(part)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
