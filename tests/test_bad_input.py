@@ -68,6 +68,7 @@ MISTAKES = {
     "learnable none": lambda: nf.SigmoidLoss(learnable=None),
     "bias nan": lambda: nf.SigmoidLoss(bias=float("nan")),
     "bias str": lambda: nf.SigmoidLoss(bias="a"),
+    "kernel": lambda: nf.AlignUniformLoss(t=30.0),
     "base str": lambda: nf.MultiSimilarityLoss(base="a"),
     "base nan": lambda: nf.MultiSimilarityLoss(base=float("nan")),
     "strip bool": lambda: nf.InfoNCELoss()(nf.pairs(x, y), strip_rows=True),

@@ -115,7 +115,9 @@ class InfoNCELoss(OneAgainstFar):
     Args:
         temperature, decoupled, debias, hardness, reduction: see `OneAgainstFar`.
         similarity: "cosine" or "dot".
-        symmetric: average with the same loss from the candidates' side (CLIP, Radford et al. 2021).
+        symmetric: average with the same loss from the candidates' side (CLIP, Radford et al. 2021), where positives are
+            anchored and the anchors are seen. It changes nothing where both sides are the same items, or where
+            candidates are not rows of a batch of their own: only `nearfar.pairs` has another side.
 
     Raises:
         ValueError: an argument is out of range.
