@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -50,6 +52,26 @@ MISTAKES = {
     "matryoshka float": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims=[1.5]),
     "matryoshka str": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims="ab"),
     "matryoshka not contrast": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims=[2])(x),
+    "matryoshka dims number": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims=2),
+    "matryoshka dims none at all": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims=None),
+    "matryoshka weights str": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims=[2], weights=["a"]),
+    "matryoshka weights number": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims=[2], weights=1.0),
+    "matryoshka weights nan": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims=[2, 3], weights=[1.0, float("nan")]),
+    "matryoshka class": lambda: nf.Matryoshka(nf.InfoNCELoss, dims=[2]),
+    "matryoshka name": lambda: nf.Matryoshka("infonce", dims=[2]),
+    "temp fraction": lambda: nf.SupConLoss(temperature=Fraction(1, 2)),
+    "temp huge": lambda: nf.SoftNearestNeighborsLoss(temperature=10**400),
+    "temp bool": lambda: nf.NTXentLoss(temperature=True),
+    "temp tensor": lambda: nf.CoSENTLoss(temperature=torch.tensor(0.1)),
+    "decoupled str": lambda: nf.InfoNCELoss(decoupled="no"),
+    "symmetric int": lambda: nf.InfoNCELoss(symmetric=1),
+    "learnable none": lambda: nf.SigmoidLoss(learnable=None),
+    "bias nan": lambda: nf.SigmoidLoss(bias=float("nan")),
+    "bias str": lambda: nf.SigmoidLoss(bias="a"),
+    "kernel": lambda: nf.AlignUniformLoss(t=30.0),
+    "base str": lambda: nf.MultiSimilarityLoss(base="a"),
+    "base nan": lambda: nf.MultiSimilarityLoss(base=float("nan")),
+    "strip bool": lambda: nf.InfoNCELoss()(nf.pairs(x, y), strip_rows=True),
     "debias 1": lambda: nf.InfoNCELoss(debias=1.0),
     "debias dot": lambda: nf.InfoNCELoss(debias=0.1, similarity="dot"),
     "hardness neg": lambda: nf.InfoNCELoss(hardness=-1),

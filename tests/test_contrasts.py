@@ -163,6 +163,12 @@ def test_no_negatives_at_all_is_no_error(shape: tuple[int, ...]) -> None:
     assert contrast.candidates.shape == (4, WIDTH)
 
 
+def test_a_guide_of_no_negatives_is_no_error() -> None:
+    x = rows(4)
+    plain = nf.pairs(x, x, x[:0], guide=(x, x, x[:0]))
+    assert listed(plain, 4) == listed(nf.pairs(x, x, guide=(x, x)), 4)
+
+
 def test_weights_of_views_count_for_both_views() -> None:
     contrast = nf.views(rows(2), rows(2), weights=torch.tensor([1.0, 3.0]))
     assert contrast.weights.tolist() == [1, 3, 1, 3]
@@ -182,7 +188,7 @@ def test_a_relation_takes_memory_in_the_rows_and_not_in_their_square() -> None:
         assert len(strip.near[0]) == 2
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.int64, torch.bool], ids=str)
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.int64, torch.bool, torch.uint16], ids=str)
 def test_ids_of_any_integer_dtype(dtype: torch.dtype) -> None:
     ids = torch.tensor([0, 1, 0, 1], dtype=dtype)
     assert listed(nf.labelled(rows(4), ids), 4)[0] == [[2], [3], [0], [1]]
@@ -216,6 +222,9 @@ BAD_EMBEDDINGS: dict[str, tuple[Any, str, str]] = {
     "infinity": (spoilt(float("inf")), "NaN or infinity, first in row 2", "finite"),
     "minus-infinity": (spoilt(-float("inf")), "NaN or infinity, first in row 2", "finite"),
     "meta": (rows(4).to(META), "meta", ""),
+    "sparse": (rows(4).to_sparse(), "torch.sparse_coo", "dense"),
+    "nested": (torch.nested.nested_tensor([rows(4)], layout=torch.jagged), "nested", "dense"),
+    "eight-bits": (rows(4).to(torch.float8_e4m3fn), "torch.float8_e4m3fn", "floating"),
 }
 BAD_SECOND = {
     "one-row-short": (rows(3), r"shape \(3, 3\)", r"\(4, 3\)"),
@@ -241,6 +250,7 @@ BAD_IDS: dict[str, tuple[Any, str, str]] = {
     "floats": (IDS4.float(), "torch.float32", "integer"),
     "complex": (IDS4.to(torch.complex64), "torch.complex64", "integer"),
     "meta": (IDS4.to(META), "meta", ""),
+    "sparse": (IDS4.to_sparse(), "torch.sparse_coo", "dense"),
 }
 BAD_WEIGHTS: dict[str, tuple[Any, str, str]] = {
     "list": ([1.0] * 4, "list", r"\(4,\)"),
@@ -251,7 +261,20 @@ BAD_WEIGHTS: dict[str, tuple[Any, str, str]] = {
     "infinity": (torch.tensor([1.0, float("inf"), 1, 1]), "", ""),
     "negative": (torch.tensor([1.0, -1.0, 1, 1]), "", ""),
     "meta": (torch.ones(4, device=META), "meta", ""),
+    "sparse": (torch.ones(4).to_sparse(), "torch.sparse_coo", "dense"),
+    "eight-bits": (torch.ones(4).to(torch.float8_e4m3fn), "torch.float8_e4m3fn", "real"),
+    "unsigned": (torch.ones(4, dtype=torch.uint16), "torch.uint16", "real"),
 }
+BAD_MARGINS: dict[str, tuple[Any, str, str]] = {
+    "nan": (float("nan"), "nan", "finite"),
+    "infinity": (float("inf"), "inf", "finite"),
+    "string": ("0.1", "'0.1'", "finite"),
+    "none": (None, "None", "finite"),
+    "boolean": (True, "True", "finite"),
+    "tensor": (torch.tensor(0.1), "tensor", "finite"),
+}
+
+GUIDES = {name: bad for name, bad in BAD_EMBEDDINGS.items() if name not in ("none", "empty-batch")}
 
 Call = Callable[[Any], nf.Contrast]
 CALLS: dict[str, tuple[Call, dict[str, tuple[Any, str, str]]]] = {
@@ -275,6 +298,11 @@ CALLS: dict[str, tuple[Call, dict[str, tuple[Any, str, str]]]] = {
     "labelled-embeddings": (lambda bad: nf.labelled(bad, IDS4), BAD_EMBEDDINGS),
     "labelled-labels": (lambda bad: nf.labelled(GOOD, bad), BAD_IDS),
     "labelled-weights": (lambda bad: nf.labelled(GOOD, IDS4, weights=bad), BAD_WEIGHTS),
+    "labelled-guide": (lambda bad: nf.labelled(GOOD, IDS4, guide=bad), GUIDES),
+    "pairs-guide of positives": (lambda bad: nf.pairs(GOOD, GOOD, guide=(GOOD, bad)), GUIDES),
+    "pairs-guide_margin": (lambda bad: nf.pairs(GOOD, GOOD, guide=(GOOD, GOOD), guide_margin=bad), BAD_MARGINS),
+    "views-guide_margin": (lambda bad: nf.views(GOOD, GOOD, guide_margin=bad), BAD_MARGINS),
+    "labelled-guide_margin": (lambda bad: nf.labelled(GOOD, IDS4, guide=GOOD, guide_margin=bad), BAD_MARGINS),
 }
 
 

@@ -10,12 +10,11 @@ import nearfar as nf
 from nearfar import testing
 from nearfar.objectives import REGISTRY
 
-FIT = {name: objective for name, objective in REGISTRY.items() if set(objective.contrasts) & set(testing.BUILDS)}
-MAKE = FIT | {"infonce-symmetric": partial(nf.InfoNCELoss, symmetric=True)}
+MAKE = REGISTRY | {"infonce-symmetric": partial(nf.InfoNCELoss, symmetric=True)}
 OPTIONS = {
     "spectral": {"monotone": False},  # a far score below 0 is drawn to 0 from either side
     "circle": {"differentiable": False},  # weights in it are held fixed
-    "contrastive": {},
+    "angle": {"isotropic": False},  # reads halves of the space as real and imaginary parts
 }
 
 
@@ -61,5 +60,21 @@ def test_an_objective_on_ranks_of_their_own() -> None:
 
 
 def test_an_objective_of_other_contrasts_is_said_to_be_one() -> None:
-    with pytest.raises(ValueError, match=r"^contrasts: found \('sampled',\), wanted some of pairs, "):
-        testing.check_objective(nf.NCELoss)
+    with pytest.raises(ValueError, match=r"^contrasts: found \('assigned',\), wanted some of pairs, "):
+        testing.check_objective(Elsewhere)
+
+
+class Elsewhere:
+    contrasts = ("assigned",)
+
+
+def test_an_objective_is_no_maker_of_one() -> None:
+    with pytest.raises(ValueError, match=r"^make: found InfoNCELoss.*, wanted what builds an objective"):
+        testing.check_objective(nf.InfoNCELoss())
+
+
+def test_ranks_of_what_is_not_there() -> None:
+    with pytest.raises(ValueError, match=r"^kind: found 'assigned', wanted one of pairs, "):
+        testing.check_ranks(nf.PrototypeLoss, "assigned")
+    with pytest.raises(ValueError, match=r"^sizes: found \(3, 3\), wanted numbers from 1 up that add up to 7"):
+        testing.check_ranks(nf.InfoNCELoss, sizes=(3, 3))

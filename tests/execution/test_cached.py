@@ -454,6 +454,19 @@ def test_mistakes() -> None:
         nf.cached_encode(static(), "a text")
     with pytest.raises(ValueError, match="inputs: found none"):
         nf.cached_encode(static(), [])
+    with pytest.raises(ValueError, match="inputs: found NoneType, int, wanted a sequence of texts"):
+        nf.cached_encode(static(), ["a text", None, 3])
+    with pytest.raises(ValueError, match="inputs: found float, wanted"):
+        nf.cached_encode(static(), np.ones(3).tolist())
+    with pytest.raises(ValueError, match="model: found Linear, wanted a SentenceTransformer"):
+        nf.cached_encode(nn.Linear(2, 2), TEXTS)
+    with pytest.raises(ValueError, match=r"features: found attention_mask, wanted attention_mask \(n, width\)"):
+        nf.cached_encode(static(), {"attention_mask": "x"})
+    with pytest.raises(ValueError, match=r"encode: found rows of \(3,\) and \(4,\), wanted those of all chunks alike"):
+        nf.cached(lambda chunk: chunk, [torch.ones(2, 3), torch.ones(2, 4)])
+    with pytest.raises(ValueError, match=r"encode: found rows of torch.float32 and torch.float64, wanted"):
+        nf.cached(lambda chunk: chunk, [torch.ones(2, 3), torch.ones(2, 3).double()])
+    assert torch.equal(nf.cached_encode(static(), np.array(TEXTS)), nf.cached_encode(static(), TEXTS))
     with pytest.raises(ValueError, match="chunks: found none"):
         nf.cached(lambda chunk: chunk, [])
     with pytest.raises(ValueError, match="encode: found float for chunk 0"):

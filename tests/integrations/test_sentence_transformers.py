@@ -308,6 +308,20 @@ def test_columns_that_make_no_contrast(objective: Any, columns: int, labels: Ten
 
 
 def test_mistakes(model: SentenceTransformer) -> None:
+    for objective in (nf.InfoNCELoss, "infonce", None):
+        with pytest.raises(ValueError, match=r"^objective: found .*, wanted an objective, as nearfar.InfoNCELoss"):
+            Loss(model, objective)
+    with pytest.raises(ValueError, match=r"^chunk_tokens: found 0, wanted"):
+        Loss(model, nf.InfoNCELoss(), chunk_tokens=0)
+    with pytest.raises(ValueError, match=r"^guide_margin: found 'a', wanted"):
+        Loss(model, nf.InfoNCELoss(), guide_margin="a")
+    with pytest.raises(ValueError, match=r"^guide: found str, wanted a SentenceTransformer"):
+        Loss(model, nf.InfoNCELoss(), guide="all-minilm")
+    features = model.preprocess(ANCHORS[:3])
+    with pytest.raises(ValueError, match=r"^labels: found list, wanted a tensor"):
+        Loss(model, nf.SupConLoss())([features], [0, 1, 0])
+    with pytest.raises(ValueError, match=r"^positives: found shape \(2, 384\), wanted \(3, 384\)"):
+        Loss(model, nf.InfoNCELoss())([features, model.preprocess(ANCHORS[:2])])
     with pytest.raises(ValueError, match="InfoNCELoss: found reduction='none'"):
         Loss(model, nf.InfoNCELoss(reduction="none"))
     with pytest.raises(ValueError, match="guide: found tokenizers BertTokenizer and object"):

@@ -249,6 +249,7 @@ PROBLEMS = (
     Problem("assigned-one-centre", "assigned", (FIVE, (1, 3)), {"assignment": [0] * 5}),
     Problem("graded", "graded", ((5, 4), (5, 4)), {"scores": SCORES}),
     Problem("graded-weights", "graded", ((5, 6), (5, 6)), {"scores": SCORES, "weights": WEIGHTS}),
+    Problem("graded-lone-weight", "graded", ((5, 4), (5, 4)), {"scores": SCORES, "weights": [0.0, 0.0, 2.0, 0.0, 0.0]}),
     Problem("graded-equal-scores", "graded", ((5, 4), (5, 4)), {"scores": [2.5] * 5}),
     Problem("graded-single", "graded", ((1, 4), (1, 4)), {"scores": [2.5]}),
     Problem("graded-two", "graded", (FIVE, (5, 2, 3)), {"scores": [[2.0, -1.5]] * 5, "weights": WEIGHTS}),

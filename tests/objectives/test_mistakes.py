@@ -71,6 +71,16 @@ def test_the_others_do_not_lose_by_it(subject: Subject) -> None:
         assert subject.make()(nf.labelled(x, labels)).item() == pytest.approx(wanted, rel=1e-5)
 
 
+def test_a_class_whose_members_cancel_has_a_centre_of_no_direction() -> None:
+    """What rounding leaves of x and -x would be brought to length 1, with a gradient of 1e8 or more."""
+    x = draw(9, 6)
+    opposite = torch.cat([x, -x]).requires_grad_()
+    loss = nf.PrototypeLoss(temperature=0.5)(nf.labelled(opposite, (torch.arange(9) // 3).repeat(2)))
+    loss.backward()
+    assert loss.item() == pytest.approx(log(3), rel=1e-6)  # every cosine is 0
+    assert opposite.grad.abs().max() < 1e3
+
+
 # 3.78 without a valid triplet
 
 

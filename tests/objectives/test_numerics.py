@@ -180,6 +180,14 @@ def test_autocast_does_not_reach_the_scores(subject: Subject, kind: str, reducti
         torch.testing.assert_close(ours, exact, rtol=1e-5, atol=1e-5 * exact.abs().max().item())
 
 
+@pytest.mark.parametrize("objective", [nf.CoSENTLoss(), nf.AnglELoss(), nf.MarginMSELoss()])
+def test_autocast_does_not_reach_graded_scores(objective: Objective) -> None:
+    contrast = nf.graded(draw(8, WIDTH), draw(8, 3, WIDTH, seed=1), draw(8, 3, seed=2))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = objective(contrast)
+    assert torch.equal(found, objective(contrast))
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_scores_of_ten_thousand(reduction: str) -> None:
     """By dot product against unit candidates the anchors are the scores, here +-1e4 and their mixtures."""

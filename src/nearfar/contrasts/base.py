@@ -75,8 +75,8 @@ class Contrast:
         recipe: how it was made.
         own: ``(N, k, d)`` or None: candidates that only their anchor sees.
         weights: ``(N,)`` or None: how much each anchor's row counts in the mean.
-        transpose: makes the contrast from the candidates' side, every positive anchored in turn; None
-            where both sides are the same items, so that it would be this contrast again.
+        transpose: makes the contrast from the candidates' side, every positive anchored in turn; None where both sides
+            are the same items, so that it would be this contrast again, or where there is no other side.
         mirrored: the anchors are the candidates, and j is to i what i is to j.
         paired: anchors ``0..N-1`` and the first N candidates are rows of one table, near where the
             numbers are equal, and what is ignored is ignored from both sides.

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import Tensor
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+NUMBERS = (*FLOATS, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+"""What sums, products and comparisons are there for: not 8-bit floats, not wider unsigned integers."""
 
 
 def check_embeddings(
@@ -20,15 +26,13 @@ def check_embeddings(
     """
     width = "d" if like is None else like.shape[-1]
     wanted = f"({'n' if rows is None else rows}, {width})"
-    if not isinstance(value, Tensor):
-        raise ValueError(f"{name}: found {type(value).__name__}, wanted a tensor of shape {wanted}")
+    check_tensor(name, value, wanted)
     if value.dim() != 2 or (rows is not None and len(value) != rows):
         raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted {wanted}")
-    check_device(name, value)
     if value.shape[1] == 0 or (len(value) == 0 and not empty):
         raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted at least one row and one column")
-    if not value.is_floating_point():
-        raise ValueError(f"{name}: found dtype {value.dtype}, wanted a floating-point tensor")
+    if value.dtype not in FLOATS:
+        raise ValueError(f"{name}: found dtype {value.dtype}, wanted a floating-point tensor of 16 bits or more")
     if like is not None and value.shape[1] != like.shape[-1]:
         raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted width {like.shape[-1]}")
     if like is not None and (value.dtype, value.device) != (like.dtype, like.device):
@@ -44,7 +48,8 @@ def check_embeddings(
 def check_own(name: str, value: Tensor, like: Tensor) -> Tensor:
     """Candidates of each anchor's own, ``(N, d)`` or ``(N, k, d)``, as ``(N, k, d)``."""
     rows, width = like.shape
-    if isinstance(value, Tensor) and value.dim() == 3:
+    check_tensor(name, value, f"({rows}, {width}) or ({rows}, k, {width})")
+    if value.dim() == 3:
         if value.shape[0] != rows or value.shape[2] != width or value.shape[1] == 0:
             raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted ({rows}, k, {width})")
         check_embeddings(name, value.flatten(0, 1), like=like)
@@ -56,7 +61,8 @@ def check_own(name: str, value: Tensor, like: Tensor) -> Tensor:
 def flat(name: str, value: Tensor, like: Tensor) -> Tensor:
     """Candidates that all anchors see, ``(K, d)`` or k for each anchor ``(N, k, d)``, as ``(K, d)``."""
     rows, width = like.shape
-    if isinstance(value, Tensor) and value.dim() == 3:
+    check_tensor(name, value, f"(K, {width}) or ({rows}, k, {width})")
+    if value.dim() == 3:
         if value.shape[::2] != (rows, width):
             raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted ({rows}, k, {width})")
         value = value.flatten(0, 1)
@@ -69,24 +75,25 @@ def with_queue(parts: list[Tensor], queue: Tensor | None) -> Tensor:
     if queue is not None:
         check_embeddings("queue", queue, like=parts[0], empty=True)
         parts = [*parts, queue.detach()]
+    parts = [part for part in parts if len(part)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def check_ids(name: str, ids: Tensor, rows: int, like: Tensor) -> Tensor:
-    """Integer ids, ``(rows,)``, on the device of `like`."""
+    """Integer ids, ``(rows,)``, as int64 on the device of `like`."""
     check_shape(name, ids, (rows,))
-    check_device(name, ids)
     if ids.is_floating_point() or ids.is_complex():
         raise ValueError(f"{name}: found dtype {ids.dtype}, wanted integer ids")
-    return ids.to(like.device)
+    return ids.to(like.device, torch.int64)
 
 
 def check_numbers(name: str, value: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Finite real numbers of that shape, on the device of `like`, without a gradient."""
     check_shape(name, value, shape)
-    check_device(name, value)
-    if value.is_complex() or not torch.isfinite(value).all():
-        raise ValueError(f"{name}: found {value.dtype} with NaN or infinity, wanted finite numbers")
+    if value.dtype not in NUMBERS:
+        raise ValueError(f"{name}: found dtype {value.dtype}, wanted real numbers")
+    if not torch.isfinite(value).all():
+        raise ValueError(f"{name}: found NaN or infinity, wanted finite numbers")
     return value.detach().to(like.device)
 
 
@@ -94,24 +101,31 @@ def check_weights(weights: Tensor | None, rows: int, like: Tensor) -> Tensor | N
     """Finite numbers from 0 up, ``(rows,)``, or None."""
     if weights is None:
         return None
-    check_shape("weights", weights, (rows,))
-    check_device("weights", weights)
-    if weights.is_complex() or not torch.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError(
-            f"weights: found {weights.dtype} with NaN, infinity or below 0, wanted finite numbers from 0 up"
-        )
-    return weights.detach().to(like.device)
+    numbers = check_numbers("weights", weights, (rows,), like)
+    if (numbers < 0).any():
+        raise ValueError(f"weights: found {numbers.min().item():g}, wanted numbers from 0 up")
+    return numbers
+
+
+def check_margin(name: str, value: float) -> None:
+    """Raise a ValueError unless `value` is a finite number."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not -float("inf") < value < float("inf"):
+        raise ValueError(f"{name}: found {value!r}, wanted a finite number")
 
 
 def check_shape(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError unless `value` is a tensor of that shape."""
-    if not isinstance(value, Tensor):
-        raise ValueError(f"{name}: found {type(value).__name__}, wanted a tensor of shape {shape}")
+    """Raise a ValueError unless `value` is a tensor of that shape, its numbers laid out one after another."""
+    check_tensor(name, value, str(shape))
     if tuple(value.shape) != shape:
         raise ValueError(f"{name}: found shape {tuple(value.shape)}, wanted {shape}")
 
 
-def check_device(name: str, value: Tensor) -> None:
-    """Raise a ValueError where there is no data."""
+def check_tensor(name: str, value: Tensor, shape: str) -> None:
+    """Raise a ValueError unless `value` is a tensor whose numbers are there, one after another."""
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name}: found {type(value).__name__}, wanted a tensor of shape {shape}")
     if value.is_meta:
         raise ValueError(f"{name}: found a tensor on meta, wanted one with data")
+    if value.is_nested or value.layout != torch.strided:
+        kind = "nested" if value.is_nested else value.layout
+        raise ValueError(f"{name}: found a {kind} tensor, wanted a dense one of shape {shape}")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from nearfar.contrasts.base import Index, Relation, Strip, join
-from nearfar.contrasts.checks import check_embeddings
+from nearfar.contrasts.checks import check_embeddings, check_tensor
 
 Entries = Callable[[slice], Index]
 
@@ -64,8 +64,7 @@ def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: floa
         margin: in units of the guide's cosine.
         first: the first of these columns.
     """
-    if not -float("inf") < margin < float("inf"):
-        raise ValueError(f"guide_margin: found {margin!r}, wanted a finite number")
+    margin = float(margin)
     anchors, candidates = normalize(anchors.detach(), dim=1), normalize(candidates.detach(), dim=1)
 
     def filtered(rows: slice) -> Strip:
@@ -86,14 +85,18 @@ def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: floa
     return filtered
 
 
-def check_guide(guide: Sequence[Tensor], names: Sequence[str], rows: Sequence[int]) -> tuple[Tensor, ...]:
+def check_guide(
+    guide: Sequence[Tensor], names: Sequence[str], rows: Sequence[int], device: torch.device
+) -> tuple[Tensor, ...]:
     """The guide's embeddings, one tensor for each of the names, some of the last of which may be missing."""
     if isinstance(guide, Tensor) or not isinstance(guide, Sequence) or not 2 <= len(guide) <= len(names):
         found = f"{len(guide)} parts" if isinstance(guide, Sequence) else type(guide).__name__
         raise ValueError(f"guide: found {found}, wanted a tuple of the guide's embeddings of {', '.join(names)}")
     parts: list[Tensor] = []
     for name, part, wanted in zip(names, guide, rows, strict=False):
-        flattened = part.flatten(0, 1) if isinstance(part, Tensor) and part.dim() == 3 else part
-        check_embeddings(f"guide of {name}", flattened, like=parts[0] if parts else None, rows=wanted)
+        check_tensor(f"guide of {name}", part, f"({wanted}, g)")
+        flattened = (part.flatten(0, 1) if part.dim() == 3 else part).to(device)
+        like = parts[0] if parts else None
+        check_embeddings(f"guide of {name}", flattened, like=like, rows=wanted, empty=not wanted)
         parts.append(flattened)
     return tuple(parts)

@@ -13,6 +13,7 @@ from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, nothing
 from nearfar.contrasts.checks import (
     check_embeddings,
     check_ids,
+    check_margin,
     check_own,
     check_shape,
     check_weights,
@@ -57,19 +58,20 @@ def pairs(
     check_embeddings("anchors", anchors)
     count = len(anchors)
     check_embeddings("positives", positives, like=anchors, rows=count)
-    shared = [positives] if negatives is None else [positives, flat("negatives", negatives, anchors)]
+    check_margin("guide_margin", guide_margin)
+    more = anchors[:0] if negatives is None else flat("negatives", negatives, anchors)
     own = None if own_negatives is None else check_own("own_negatives", own_negatives, anchors)
     first = 0 if own is None else own.shape[1]  # the column of the first candidate that all see
     relation, back = _pairing(anchors, _ids(groups, negative_groups, negatives, anchors), first), None
     if guide is not None:
-        guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, sum(map(len, shared)) - count))
+        guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, len(more)), anchors.device)
         relation = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin, first)
         back = (guide[1], guide[0])
     embeddings = {"anchors": anchors, "positives": positives, "negatives": negatives, "queue": queue}
     options: dict[str, Any] = {"groups": groups, "guide_margin": guide_margin, "weights": weights}
     return Contrast(
         anchors,
-        with_queue(shared, queue),
+        with_queue([positives, more], queue),
         relation,
         "pairs",
         Recipe(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, join, nothing
-from nearfar.contrasts.checks import check_embeddings, check_ids, check_weights, with_queue
+from nearfar.contrasts.checks import check_embeddings, check_ids, check_margin, check_weights, with_queue
 from nearfar.contrasts.filters import check_guide, guided, same_group, same_label
 
 
@@ -38,6 +38,7 @@ def views(
     """
     check_embeddings("first", first)
     check_embeddings("second", second, like=first, rows=len(first))
+    check_margin("guide_margin", guide_margin)
     half = len(first)
     items = torch.cat([first, second])
     same = None
@@ -52,7 +53,7 @@ def views(
 
     seen_by: Relation = relation
     if guide is not None:
-        guide = check_guide(guide, ("first", "second"), (half, half))
+        guide = check_guide(guide, ("first", "second"), (half, half), first.device)
         both = torch.cat(guide)
         seen_by = guided(relation, both, both, guide_margin)
     weights_each = check_weights(weights, half, first)
@@ -94,6 +95,7 @@ def labelled(
         ValueError: a shape, dtype or value is wrong; the message names the argument.
     """
     check_embeddings("embeddings", embeddings)
+    check_margin("guide_margin", guide_margin)
     count = len(embeddings)
     ids = check_ids("labels", labels, count, embeddings)
     alike = same_label(ids)
@@ -106,7 +108,8 @@ def labelled(
     seen_by: Relation = relation
     if guide is not None:
         check_embeddings("guide", guide, rows=count)
-        seen_by = guided(relation, guide, guide, guide_margin)
+        seen = guide.to(embeddings.device)
+        seen_by = guided(relation, seen, seen, guide_margin)
     return Contrast(
         embeddings,
         embeddings if queue is None else with_queue([embeddings], queue),
@@ -137,7 +140,7 @@ def assigned(embeddings: Tensor, centres: Tensor, assignment: Tensor, *, weights
     """
     check_embeddings("embeddings", embeddings)
     check_embeddings("centres", centres, like=embeddings)
-    ids = check_ids("assignment", assignment, len(embeddings), embeddings).long()
+    ids = check_ids("assignment", assignment, len(embeddings), embeddings)
     if (ids < 0).any() or (ids >= len(centres)).any():
         raise ValueError(
             f"assignment: found numbers from {int(ids.min())} to {int(ids.max())}, wanted 0 to {len(centres) - 1}"

@@ -54,8 +54,7 @@ def cached_encode(
     Example:
         >>> embeddings = nearfar.cached_encode(model, texts, chunk_tokens=16384)  # doctest: +SKIP
     """
-    if not (isinstance(chunk_tokens, int) and chunk_tokens >= 1):
-        raise ValueError(f"chunk_tokens: found {chunk_tokens!r}, wanted a whole number from 1 up")
+    check_chunk_tokens(chunk_tokens)
     rows = rows_of(inputs if isinstance(inputs, Mapping) else _tokenised(model, inputs))
     chosen, place = _distinct(rows, repeat=_in_training(model))
     order = chosen[rows.lengths[chosen].argsort(descending=True, stable=True)]
@@ -70,6 +69,12 @@ def cached_encode(
     position = torch.empty(len(rows), dtype=torch.long, device=order.device)
     position[order] = torch.arange(len(order), device=order.device)
     return embeddings[position[place].to(embeddings.device)]
+
+
+def check_chunk_tokens(value: int) -> None:
+    """Raise a ValueError unless it is a whole number from 1 up."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"chunk_tokens: found {value!r}, wanted a whole number from 1 up")
 
 
 def cached(encode: Callable[[Chunk], Tensor], chunks: Iterable[Chunk], *, parameters: Iterable[Tensor] = ()) -> Tensor:
@@ -107,6 +112,10 @@ def cached(encode: Callable[[Chunk], Tensor], chunks: Iterable[Chunk], *, parame
         wanted += leaves
     if not passes:
         raise ValueError("chunks: found none, wanted at least one")
+    shapes, dtypes = {tuple(part.shape[1:]) for part in parts}, {part.dtype for part in parts}
+    if len(shapes) > 1 or len(dtypes) > 1:
+        found = " and ".join(sorted(map(str, shapes if len(shapes) > 1 else dtypes)))
+        raise ValueError(f"encode: found rows of {found}, wanted those of all chunks alike")
     values = torch.cat(parts)
     if not (graph and wanted):
         return values
@@ -302,11 +311,16 @@ class _State:
 
 
 def _tokenised(model: Any, texts: Sequence[str]) -> Mapping[str, Any]:
-    if isinstance(texts, str) or not texts:
-        found = "one string" if isinstance(texts, str) else "none"
-        raise ValueError(f"inputs: found {found}, wanted a sequence of texts, or features")
-    preprocess = getattr(model, "preprocess", None) or model.tokenize  # its name before sentence-transformers 5.2
-    features: Mapping[str, Any] = preprocess(list(texts))
+    several = () if isinstance(texts, str) or not isinstance(texts, Iterable) else tuple(texts)
+    odd = sorted({type(text).__name__ for text in several if not isinstance(text, str)})
+    if odd or not several:
+        alone = "one string" if isinstance(texts, str) else "none"
+        raise ValueError(f"inputs: found {', '.join(odd) or alone}, wanted a sequence of texts, or features")
+    # Its name before sentence-transformers 5.2 was tokenize.
+    preprocess = getattr(model, "preprocess", None) or getattr(model, "tokenize", None)
+    if preprocess is None:
+        raise ValueError(f"model: found {type(model).__name__}, wanted a SentenceTransformer, or features for inputs")
+    features: Mapping[str, Any] = preprocess(list(several))
     return features
 
 

@@ -101,17 +101,18 @@ def rows_of(features: Mapping[str, Any]) -> Padded | Bags:
     found = ", ".join(
         f"{name} {tuple(value.shape)}" if isinstance(value, Tensor) else name for name, value in features.items()
     )
-    if "offsets" in features and "input_ids" in features:
+    tensors = {name: value for name, value in features.items() if isinstance(value, Tensor)}
+    if "offsets" in tensors and "input_ids" in tensors:
         rows: Padded | Bags = Bags(features)
         whole = {"offsets"}
-    elif "attention_mask" in features and features["attention_mask"].dim() == 2:
+    elif "attention_mask" in tensors and tensors["attention_mask"].dim() == 2:
         rows = Padded(features)
-        whole = {name for name, value in features.items() if isinstance(value, Tensor)}
+        whole = set(tensors)
     else:
         raise ValueError(
             f"features: found {found or 'nothing'}, wanted attention_mask (n, width), or input_ids and offsets"
         )
-    uneven = [name for name in whole if features[name].dim() == 0 or len(features[name]) != len(rows)]
+    uneven = [name for name in whole if tensors[name].dim() == 0 or len(tensors[name]) != len(rows)]
     if uneven or not len(rows):
         raise ValueError(f"features: found {found}, wanted tensors of equally many rows, at least one")
     return rows

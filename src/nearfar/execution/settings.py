@@ -78,7 +78,7 @@ def rows_per_strip(strip_rows: int | None, columns: int, element_size: int) -> i
 
 def _check(**values: int | None) -> None:
     for name, value in values.items():
-        if value is not None and not (isinstance(value, int) and value >= 1):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError(f"{name}: found {value!r}, wanted a whole number from 1 up, or None")
 
 

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from nearfar import contrasts
 from nearfar.contrasts import Contrast
-from nearfar.execution.cached import cached_encode
+from nearfar.contrasts.checks import check_margin
+from nearfar.execution.cached import cached_encode, check_chunk_tokens
 from nearfar.execution.features import rows_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class Loss(nn.Module):
         guide_margin: float = 0.0,
     ) -> None:
         super().__init__()
+        if isinstance(objective, type) or not callable(objective):
+            raise ValueError(f"objective: found {objective!r}, wanted an objective, as nearfar.InfoNCELoss()")
+        check_chunk_tokens(chunk_tokens)
+        check_margin("guide_margin", guide_margin)
         if getattr(objective, "reduction", "mean") == "none":
             raise ValueError(f"{_name(objective)}: found reduction='none', wanted 'mean' or 'sum'")
         self.model, self.objective = model, objective
@@ -94,6 +99,8 @@ class Loss(nn.Module):
             labels: ``(n,)``, or a number for each candidate ``(n, columns - 1)``.
         """
         columns = [dict(column) for column in sentence_features]
+        if labels is not None and not isinstance(labels, Tensor):
+            raise ValueError(f"labels: found {type(labels).__name__}, wanted a tensor or None")
         kind = chosen_kind(self.objective, len(columns), labels)
         options: dict[str, Any] = {}
         if kind in ("pairs", "views"):
@@ -211,7 +218,7 @@ def _without_false_negatives(columns: Sequence[Features]) -> tuple[dict[str, Any
     except ValueError:  # pictures or sounds: nothing says which are equal
         return {}, kept
     keys = [row.keys() for row in rows]
-    if keys[0] is None or keys[1] is None:
+    if keys[0] is None or keys[1] is None or len(keys[0]) != len(keys[1]):  # of which the contrast says what is wrong
         return {}, kept
     known = {*keys[0], *keys[1]}
     del kept[2:]
@@ -249,6 +256,8 @@ def _guide_encoder(
     model: SentenceTransformer, guide: SentenceTransformer, chunk_tokens: int
 ) -> Callable[[Features], Tensor]:
     """From the model's features to the guide's embeddings, ``(n, g)``, without a graph."""
+    if not hasattr(guide, "tokenizer"):
+        raise ValueError(f"guide: found {type(guide).__name__}, wanted a SentenceTransformer")
     guide.eval()
     tokenizer = model.tokenizer
     if not hasattr(tokenizer, "batch_decode") or not hasattr(guide.tokenizer, "get_vocab"):

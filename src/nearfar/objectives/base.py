@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from fractions import Fraction
 from numbers import Real
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -101,15 +104,23 @@ class ByAutograd(RowLoss):
         raise NotImplementedError
 
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
-        with torch.enable_grad():
-            leaf = scores.detach().clone().requires_grad_()
-            terms = self.terms(leaf, strip)
-            (slopes,) = torch.autograd.grad(terms.total.sum(), leaf, allow_unused=True)
-        if slopes is None:
-            scores.zero_()
-        else:
-            scores.copy_(slopes)
-        return Terms(terms.total.detach(), terms.weight), None
+        terms, (slopes,) = slopes_of(lambda leaf: self.terms(leaf, strip), scores.clone())
+        scores.copy_(slopes)
+        return terms, None
+
+
+def slopes_of(equation: Callable[..., Terms], *parts: Tensor) -> tuple[Terms, tuple[Tensor, ...]]:
+    """The rows' terms as an equation has them, and the slopes of their sum in each of its parts.
+
+    In inference mode, where torch differentiates nothing and nobody asks for slopes, these are 0.
+    """
+    if torch.is_inference_mode_enabled():
+        return equation(*parts), tuple(map(torch.zeros_like, parts))
+    with torch.enable_grad():
+        leaves = [part.detach().requires_grad_() for part in parts]
+        terms = equation(*leaves)
+        slopes = torch.autograd.grad(terms.total.sum(), leaves, materialize_grads=True)
+    return Terms(terms.total.detach(), terms.weight.detach()), slopes
 
 
 def prepared(owner: Objective | RowLoss, contrast: Contrast) -> Contrast:
@@ -141,19 +152,35 @@ def reduced(terms: Terms, contrast: Contrast, reduction: Reduction) -> Tensor:
 def check_positive(owner: object, **values: float) -> None:
     """Raise a ValueError that names the class, the argument and the value unless all are above 0."""
     for name, value in values.items():
-        if not (_is_number(value) and 0 < value < float("inf")):
+        if not (_is_number(value) and value > 0):
             raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted a number above 0")
 
 
 def check_from_zero(owner: object, **values: float) -> None:
     """The same with 0 allowed."""
     for name, value in values.items():
-        if not (_is_number(value) and 0 <= value < float("inf")):
+        if not (_is_number(value) and value >= 0):
             raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted a number from 0 up")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def check_finite(owner: object, **values: float) -> None:
+    """The same with any number."""
+    for name, value in values.items():
+        if not _is_number(value):
+            raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted a finite number")
+
+
+def _is_number(value: Any) -> bool:
+    """A finite number that torch multiplies by: no fraction, and nothing beyond a float."""
+    plain = isinstance(value, Real) and not isinstance(value, bool | Fraction)
+    return plain and bool(-sys.float_info.max <= value <= sys.float_info.max)
+
+
+def check_flag(owner: object, **values: bool) -> None:
+    """Raise a ValueError unless all are True or False."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{type(owner).__name__}: {name}: found {value!r}, wanted True or False")
 
 
 def check_choice(owner: object, **values: tuple[object, tuple[str, ...]]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
 from nearfar.execution import Terms, hide_, log_sums
-from nearfar.objectives.base import RowLoss, reduced
+from nearfar.objectives.base import RowLoss, reduced, slopes_of
 from nearfar.objectives.near import Near
 from nearfar.objectives.spaces import Space
 
@@ -84,11 +84,11 @@ class SoftmaxLoss(RowLoss):
     def _slopes_of_head(
         self, near: Tensor, row: Tensor, sums: tuple[Tensor, ...], count: Tensor
     ) -> tuple[Terms, Tensor, tuple[Tensor, ...]]:
-        with torch.enable_grad():
-            leaf, *leaves = (part.detach().requires_grad_() for part in (near, *sums))
-            terms = self.head(Near(leaf, row, len(count)), Far(tuple(leaves), count))
-            slopes = torch.autograd.grad(terms.total.sum(), [leaf, *leaves], materialize_grads=True)
-        return Terms(terms.total.detach(), terms.weight.detach()), slopes[0], slopes[1:]
+        def head(leaf: Tensor, *leaves: Tensor) -> Terms:
+            return self.head(Near(leaf, row, len(count)), Far(leaves, count))
+
+        terms, (for_near, *for_sums) = slopes_of(head, near, *sums)
+        return terms, for_near, tuple(for_sums)
 
     def _by_log_sums(self, contrast: Contrast) -> bool:
         """Whether two passes over half the scores are cheaper, and their list of near entries is short."""

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from nearfar.contrasts import Contrast
 from nearfar.execution import Terms
 from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared, reduced
-from nearfar.objectives.spaces import unit
+from nearfar.objectives.spaces import unit, wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,11 @@ class CoSENTLoss:
         contrast = prepared(self, contrast)
         anchors, own, scores = graded_parts(contrast)
         similar = (self.similarity(anchors[:, None], own) / self.temperature).flatten()
-        log_weight = torch.zeros_like(similar)
+        weight = torch.ones_like(similar)
         if contrast.weights is not None:
-            log_weight = contrast.weights.to(similar).log()[:, None].expand_as(scores).flatten()
-        return _log_one_plus_inversions(similar, log_weight, scores.flatten())
+            weight = contrast.weights.to(similar)[:, None].expand_as(scores).flatten()
+        some = weight > 0  # the log of 0 has no gradient
+        return _log_one_plus_inversions(similar[some], weight[some].log(), scores.flatten()[some])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,8 @@ class MarginMSELoss:
         anchors, own, scores = graded_parts(contrast)
         if own.shape[1] < 2:
             raise ValueError("MarginMSELoss: second: found one candidate a row, wanted (N, k, d) with k from 2 up")
-        dots = torch.einsum("nd,nkd->nk", anchors, own)
+        with torch.autocast(anchors.device.type, enabled=False):
+            dots = torch.einsum("nd,nkd->nk", anchors, own)
         gap = (dots[:, :1] - dots[:, 1:]) - (scores[:, :1] - scores[:, 1:])
         total = gap.square().sum(1)
         return reduced(Terms(total, torch.full_like(total, gap.shape[1])), contrast, self.reduction)
@@ -127,8 +129,8 @@ def graded_parts(contrast: Contrast) -> tuple[Tensor, Tensor, Tensor]:
     """Anchors, own candidates and their scores, in float32 at least."""
     assert contrast.own is not None
     assert contrast.scores is not None
-    wide = torch.promote_types(contrast.anchors.dtype, torch.float32)
-    return contrast.anchors.to(wide), contrast.own.to(wide), contrast.scores.to(wide)
+    anchors = wide(contrast.anchors)
+    return anchors, wide(contrast.own), contrast.scores.to(anchors)
 
 
 def _halves(rows: Tensor) -> tuple[Tensor, ...]:

@@ -68,7 +68,7 @@ class AlignUniformLoss:
 
     Args:
         alpha: power of the distance of near pairs.
-        t: of the Gaussian kernel.
+        t: of the Gaussian kernel, at most 20: beyond, exp(-4t) of opposite vectors is 0 in float32.
         uniformity: weight of the second term.
 
     Raises:
@@ -88,6 +88,8 @@ class AlignUniformLoss:
     def __post_init__(self) -> None:
         check_positive(self, alpha=self.alpha, t=self.t)
         check_from_zero(self, uniformity=self.uniformity)
+        if self.t > 20:
+            raise ValueError(f"AlignUniformLoss: t: found {self.t!r}, wanted a number up to 20")
 
     def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
         align = _Alignment(self.alpha)(contrast, strip_rows=strip_rows)

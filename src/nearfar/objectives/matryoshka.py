@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.contrasts import Contrast
-from nearfar.objectives.base import Objective, Reduction
+from nearfar.objectives.base import Objective, Reduction, check_from_zero
 
 
 class Matryoshka(nn.Module):
@@ -29,12 +29,15 @@ class Matryoshka(nn.Module):
 
     def __init__(self, objective: Objective, dims: Sequence[int], weights: Sequence[float] | None = None) -> None:
         super().__init__()
+        if isinstance(objective, type) or not (callable(objective) and hasattr(objective, "contrasts")):
+            raise ValueError(f"Matryoshka: objective: found {objective!r}, wanted one, as nearfar.InfoNCELoss()")
+        if not isinstance(dims, Sequence) or not dims or not all(map(_whole, dims)) or len(set(dims)) < len(dims):
+            raise ValueError(f"Matryoshka: dims: found {dims!r}, wanted different whole numbers from 1 up")
+        if weights is not None and (not isinstance(weights, Sequence) or len(weights) != len(dims)):
+            raise ValueError(f"Matryoshka: weights: found {weights!r}, wanted {len(dims)} numbers from 0 up")
+        check_from_zero(self, **{f"weights: number {place}": weight for place, weight in enumerate(weights or (), 1)})
         self.objective, self.dims = objective, tuple(dims)
         self.weights = (1.0,) * len(self.dims) if weights is None else tuple(weights)
-        if not self.dims or len(set(self.dims)) < len(self.dims) or not all(_whole(width) for width in self.dims):
-            raise ValueError(f"Matryoshka: dims: found {dims!r}, wanted different whole numbers from 1 up")
-        if len(self.weights) != len(self.dims) or not all(0 <= w < float("inf") for w in self.weights):
-            raise ValueError(f"Matryoshka: weights: found {weights!r}, wanted {len(self.dims)} numbers from 0 up")
 
     @property
     def equation(self) -> str:

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus as torch_softplus
 
 from nearfar.contrasts import Contrast
 from nearfar.execution import Terms
-from nearfar.objectives.base import Reduction, check_choice, check_positive
+from nearfar.objectives.base import Reduction, check_choice, check_finite, check_flag, check_positive
 from nearfar.objectives.near import Near, softplus
 from nearfar.objectives.pairwise import PairwiseLoss
 from nearfar.objectives.spaces import Space, cosine, dot, shifted
@@ -122,6 +122,8 @@ class SigmoidLoss(nn.Module, LogisticLoss):
     ) -> None:
         super().__init__()
         check_positive(self, scale=scale)
+        check_finite(self, bias=bias)
+        check_flag(self, learnable=learnable)
         check_choice(self, reduction=(reduction, get_args(Reduction)))
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learnable)
         self.bias = nn.Parameter(torch.tensor(float(bias)), requires_grad=learnable)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nearfar.contrasts import Strip
 from nearfar.execution import Terms, blocks, hide_
-from nearfar.objectives.base import RowLoss
+from nearfar.objectives.base import RowLoss, slopes_of
 from nearfar.objectives.near import Near
 
 
@@ -39,11 +39,10 @@ class PairwiseLoss(RowLoss):
         count = len(scores)
         far = scores.shape[1] - torch.bincount(row, minlength=count) - torch.bincount(strip.ignored[0], minlength=count)
         pushed = torch.cat([self.push_(block) for block in blocks(scores)])
-        with torch.enable_grad():
-            leaf, factor = near.detach().requires_grad_(), pushed.detach().requires_grad_()
-            terms = self.terms(Near(leaf, row, count), self.pull(leaf), factor, far)
-            for_near, for_far = torch.autograd.grad(terms.total.sum(), [leaf, factor], materialize_grads=True)
+        terms, (for_near, for_far) = slopes_of(
+            lambda leaf, total: self.terms(Near(leaf, row, count), self.pull(leaf), total, far), near, pushed
+        )
         if bool((for_far != 1).any()):  # what a far term counts in its row
             scores.mul_(for_far[:, None])
         scores[row, column] = for_near
-        return Terms(terms.total.detach(), terms.weight.detach()), None
+        return terms, None

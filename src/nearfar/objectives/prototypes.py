@@ -11,7 +11,7 @@ from torch import Tensor
 from nearfar.contrasts import Contrast, assigned
 from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared
 from nearfar.objectives.softmax import InfoNCELoss
-from nearfar.objectives.spaces import unit
+from nearfar.objectives.spaces import unit, wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class PrototypeLoss:
 
     (Li et al. 2021, "Prototypical Contrastive Learning", eq. 11 without its instance term and with one concentration
     for all; Caron et al. 2020, SwAV, eq. 2 with hard codes.) Over `nearfar.assigned` the centres are given; over
-    `nearfar.labelled` they are the means of the batch's classes (Snell et al. 2017), the item's own part included.
+    `nearfar.labelled` they are the means of the batch's classes (Snell et al. 2017), the item's own part included;
+    whatever else is far or ignored there, by a queue or a guide, says nothing about classes and is left aside.
 
     Args:
         temperature: divides the cosines.
@@ -56,7 +57,9 @@ class PrototypeLoss:
 def _to_class_means(contrast: Contrast) -> Contrast:
     labels = contrast.recipe.others["labels"].to(contrast.anchors.device)
     _, own, sizes = labels.unique(return_inverse=True, return_counts=True)
-    wide = torch.promote_types(contrast.anchors.dtype, torch.float32)
-    items = unit(contrast.anchors.to(wide))
+    items = unit(wide(contrast.anchors))
     sums = items.new_zeros(len(sizes), items.shape[1]).index_add(0, own, items)
-    return assigned(items, sums / sizes[:, None], own, weights=contrast.weights)
+    centres = sums / sizes[:, None]
+    # Members that cancel leave rounding, whose direction means nothing and whose gradient is its inverse.
+    cancelled = torch.linalg.vector_norm(centres.detach(), dim=1) < 8 * torch.finfo(centres.dtype).eps
+    return assigned(items, centres.masked_fill(cancelled[:, None], 0), own, weights=contrast.weights)

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from nearfar.contrasts import Contrast
 from nearfar.execution import Terms, log_sums
-from nearfar.objectives.base import Reduction, Similarity, check_choice, check_from_zero, check_positive, reduced
+from nearfar.objectives.base import (
+    Reduction,
+    Similarity,
+    check_choice,
+    check_flag,
+    check_from_zero,
+    check_positive,
+    reduced,
+)
 from nearfar.objectives.family import Far, SoftmaxLoss
 from nearfar.objectives.near import Near, near_entries, softplus
 from nearfar.objectives.spaces import Space, cosine, dot
@@ -41,6 +49,7 @@ class OneAgainstFar(SoftmaxLoss):
     def __post_init__(self) -> None:
         check_positive(self, temperature=self.temperature)
         check_from_zero(self, debias=self.debias, hardness=self.hardness)
+        check_flag(self, decoupled=self.decoupled)
         if self.debias >= 1:
             raise ValueError(f"{type(self).__name__}: debias: found {self.debias!r}, wanted a share below 1")
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
@@ -106,7 +115,9 @@ class InfoNCELoss(OneAgainstFar):
     Args:
         temperature, decoupled, debias, hardness, reduction: see `OneAgainstFar`.
         similarity: "cosine" or "dot".
-        symmetric: average with the same loss from the candidates' side (CLIP, Radford et al. 2021).
+        symmetric: average with the same loss from the candidates' side (CLIP, Radford et al. 2021), where positives are
+            anchored and the anchors are seen. It changes nothing where both sides are the same items, or where
+            candidates are not rows of a batch of their own: only `nearfar.pairs` has another side.
 
     Raises:
         ValueError: an argument is out of range.
@@ -126,6 +137,7 @@ class InfoNCELoss(OneAgainstFar):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_flag(self, symmetric=self.symmetric)
         check_choice(self, similarity=(self.similarity, get_args(Similarity)))
         if self.debias and self.similarity != "cosine":
             raise ValueError("InfoNCELoss: debias: found similarity 'dot', wanted 'cosine', whose floor is known")

@@ -63,6 +63,13 @@ def shifted(space: Space, for_anchors: Tensor | float, for_shared: Tensor | floa
     return Space((anchors, shared, own), space.make_scores)
 
 
+def wide(part: Tensor) -> Tensor:
+    """In float32 at least, since half precision is summed in float32, and such that autograd may keep it."""
+    if part.is_inference() and torch.is_grad_enabled():
+        part = part.clone()
+    return part.to(torch.promote_types(part.dtype, torch.float32))
+
+
 def unit(rows: Tensor) -> Tensor:
     """Rows ``(.., d)`` brought to length 1; a zero row stays zero and keeps gradient 0."""
     value: Tensor = _Unit.apply(rows)  # type: ignore[no-untyped-call]
@@ -91,15 +98,14 @@ class _Unit(torch.autograd.Function):
 
 
 def _each(contrast: Contrast, change: Any) -> Tensors:
-    """The contrast's embeddings changed, in float32 at least: half precision is summed in float32."""
-    wide = torch.promote_types(contrast.anchors.dtype, torch.float32)
-    anchors = change(contrast.anchors.to(wide))
+    """The contrast's embeddings changed, `wide`."""
+    anchors = change(wide(contrast.anchors))
     # In views and labelled both sides are one tensor, which is prepared once.
     same = contrast.candidates is contrast.anchors
-    shared = anchors if same else change(contrast.candidates.to(wide))
+    shared = anchors if same else change(wide(contrast.candidates))
     if contrast.own is None:
         return anchors, shared, anchors.new_empty(len(anchors), 0, anchors.shape[1])
-    return anchors, shared, change(contrast.own.to(wide))
+    return anchors, shared, change(wide(contrast.own))
 
 
 def _dots(tensors: Tensors, contrast: Contrast, scale: float | Tensor) -> Space:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
 from nearfar.execution import Terms
-from nearfar.objectives.base import ByAutograd, Reduction, check_choice, check_from_zero, check_positive
+from nearfar.objectives.base import ByAutograd, Reduction, check_choice, check_finite, check_from_zero, check_positive
 from nearfar.objectives.near import Near, softplus
 from nearfar.objectives.spaces import Space, cosine
 
@@ -94,6 +94,7 @@ class MultiSimilarityLoss(ByAutograd):
 
     def __post_init__(self) -> None:
         check_positive(self, alpha=self.alpha, beta=self.beta)
+        check_finite(self, base=self.base)
         if self.epsilon is not None:
             check_from_zero(self, epsilon=self.epsilon)
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
