@@ -19,7 +19,7 @@ from nearfar.contrasts import Contrast, Index, Strip
 from nearfar.execution.ranks import gathered_rows, log_total_over_ranks_, total_over_ranks_
 from nearfar.execution.scores import MakeScores, Scores, hide_
 from nearfar.execution.settings import current, resumed
-from nearfar.execution.strips import blocks, buffers
+from nearfar.execution.strips import aligned, blocks, buffers
 
 
 @dataclass(frozen=True)
@@ -173,11 +173,10 @@ class _Mirrored(_Plain):
         super().__init__(contrast, strip_rows, both=False)
 
     def strips(self, like: Tensor) -> Iterator[tuple[slice, int, Tensor, Strip]]:
-        for rows, room in buffers(self.contrast, self.strip_rows, like.dtype):
+        for rows, whole in buffers(self.contrast, self.strip_rows, like.dtype):
             strip = self.contrast.relation(rows)
             near, ignored = (_from(entries, rows.start) for entries in (strip.near, strip.ignored))
-            width = room.shape[1] - rows.start
-            yield rows, rows.start, room.flatten()[: len(room) * width].view(len(room), width), Strip(near, ignored)
+            yield rows, rows.start, aligned(whole, len(whole), whole.shape[1] - rows.start), Strip(near, ignored)
 
     def add(self, rows: slice, room: Tensor, rows_sum: Tensor, columns_sum: Tensor) -> None:
         of_rows, of_columns = _sums(room, room[:, len(room) :])

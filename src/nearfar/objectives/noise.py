@@ -8,7 +8,6 @@ from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus as torch_softplus
 
 from nearfar.contrasts import Contrast
 from nearfar.execution import Terms
@@ -25,8 +24,7 @@ class LogisticLoss(PairwiseLoss):
         return softplus(-scores)
 
     def push_(self, scores: Tensor) -> Tensor:
-        # Linear from 40 on, where exp(-40) is below what float64 can tell.
-        total = torch_softplus(scores, threshold=40).sum(1)
+        total = softplus(scores).sum(1)
         scores.sigmoid_()
         return total
 
