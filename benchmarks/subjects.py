@@ -100,7 +100,7 @@ def dense(rows: int, width: int) -> dict[str, Pair]:
         return torch.where(itself, softplus(-scores), softplus(scores)).sum(1).mean()
 
     def neg() -> Tensor:
-        return (softplus(-(a * b).sum(1)) + softplus(a @ b.detach().T).sum(1)).mean()
+        return (softplus(-(a * a.detach()).sum(1)) + softplus(a @ b.T).sum(1)).mean()
 
     def lifted() -> Tensor:
         distance = torch.cdist(a, a)
@@ -123,7 +123,7 @@ def dense(rows: int, width: int) -> dict[str, Pair]:
         "softnn": (lambda: nf.SoftNearestNeighborsLoss()(nf.labelled(a, labels)), neighbours, one),
         "contrastive": (lambda: nf.ContrastiveLoss()(nf.pairs(a, b)), contrastive, both),
         "sigmoid": (lambda: nf.SigmoidLoss(learnable=False)(nf.pairs(a, b)), sigmoid, both),
-        "neg, shared noise": (lambda: nf.NEGLoss()(nf.sampled(a, b, b.detach())), neg, both),
+        "neg, shared noise": (lambda: nf.NEGLoss()(nf.sampled(a, a.detach(), b)), neg, both),
         "lifted": (lambda: nf.LiftedStructuredLoss()(nf.labelled(a, labels)), lifted, one),
         "triplet, all": (lambda: nf.TripletLoss()(nf.labelled(a, labels)), triplet, one),
     }
