@@ -232,18 +232,29 @@ def _shares_(
     scores: Tensor, of_rows: tuple[Tensor, Tensor], of_columns: tuple[Tensor, Tensor] | None, skipped: int = 0
 ) -> None:
     """slopes * exp(scores - sums), of its row's sum and, beyond the columns skipped, of its column's, in place."""
-    sums, slopes = _finite(of_rows[0]), of_rows[1]
-    column_sums, column_slopes = (None, None) if of_columns is None else (_finite(of_columns[0]), of_columns[1])
-    start = 0
-    for block in blocks(scores):
-        rows = slice(start, start + len(block))
-        start += len(block)
-        more = None
-        if column_sums is not None and column_slopes is not None:
-            more = torch.sub(block[:, skipped:], column_sums).exp_().mul_(column_slopes)
-        block.sub_(sums[rows, None]).exp_().mul_(slopes[rows, None])
-        if more is not None:
-            block[:, skipped:] += more
+    sums, slopes = _finite(of_rows[0])[:, None], of_rows[1][:, None]
+    step = len(blocks(scores)[0])
+    for block, row_sums, row_slopes in zip(blocks(scores), sums.split(step), slopes.split(step), strict=True):
+        if of_columns is None or not len(of_columns[0]):
+            block.sub_(row_sums).exp_().mul_(row_slopes)
+        else:
+            _shares_of_both_(block, row_sums, row_slopes, _finite(of_columns[0]), of_columns[1], skipped)
+
+
+def _shares_of_both_(
+    block: Tensor, row_sums: Tensor, row_slopes: Tensor, column_sums: Tensor, column_slopes: Tensor, skipped: int
+) -> None:
+    top = row_sums.max()
+    if top - torch.minimum(row_sums.min(), column_sums.min()) < FAINT:
+        # exp(s - c) is exp(s - r) exp(r - c), and that a product of a row's and a column's number: one exponential.
+        block.sub_(row_sums).exp_()
+        block[:, :skipped] *= row_slopes
+        by_column = (top - column_sums).exp_().mul_(column_slopes)
+        block[:, skipped:] *= torch.addcmul(row_slopes, (row_sums - top).exp_(), by_column)
+        return
+    more = torch.sub(block[:, skipped:], column_sums).exp_().mul_(column_slopes)
+    block.sub_(row_sums).exp_().mul_(row_slopes)
+    block[:, skipped:] += more
 
 
 def _finite(sums: Tensor) -> Tensor:

@@ -24,9 +24,15 @@ class LogisticLoss(PairwiseLoss):
         return softplus(-scores)
 
     def push_(self, scores: Tensor) -> Tensor:
-        total = softplus(scores).sum(1)
+        if scores.max() > 1:
+            total = softplus(scores).sum(1)
+            scores.sigmoid_()
+            return total
+        # -log(1 - sigma) takes half the time, where 1 - sigma is not small: 1 - sigma = rest + lost, lost to rounding.
         scores.sigmoid_()
-        return total
+        rest = 1 - scores
+        lost = (1 - rest).sub_(scores).sum(1)
+        return -rest.log_().sum(1) - lost
 
 
 @dataclass(frozen=True, kw_only=True)
