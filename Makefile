@@ -20,6 +20,7 @@ lint: .venv/.dev
 	$(BIN)/mypy
 
 bench: .venv/.dev
+	$(PIP) -e '.[bench]'
 	$(BIN)/python benchmarks/static_training.py
 	$(BIN)/python benchmarks/objectives.py
 	$(BIN)/python benchmarks/mining.py

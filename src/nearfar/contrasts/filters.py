@@ -34,20 +34,22 @@ def same_group(ids: Tensor, partner: int = 0) -> Entries:
 
 
 def same_label(ids: Tensor) -> Entries:
-    """Entries of equal id, the item itself left out, by row and then by column."""
+    """Entries of equal id, the item itself left out, row by row."""
     order = ids.argsort(stable=True)
     _, group, counts = ids.unique(return_inverse=True, return_counts=True)
-    first = counts.cumsum(0) - counts
+    first = (counts.cumsum(0) - counts)[group]  # where each item's class, a run of `order`, begins
+    others = counts[group] - 1
+    place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=ids.device))
 
     def entries(rows: slice) -> Index:
-        # Each row's class is a run of `order`: its members are listed without comparing anything.
-        here = group[rows]
-        sizes = counts[here]
-        row = torch.arange(len(here), device=ids.device).repeat_interleave(sizes)
-        before = (sizes.cumsum(0) - sizes)[row]
-        column = order[torch.arange(len(row), device=ids.device) - before + first[here][row]]
-        other = column != row + rows.start
-        return row[other], column[other]
+        # The class's members are listed without comparing anything, its last one in the place of the item itself.
+        sizes, start, own = others[rows], first[rows], place[rows]
+        row = torch.arange(len(sizes), device=ids.device).repeat_interleave(sizes)
+        ends = sizes.cumsum(0)
+        run = torch.arange(len(row), device=ids.device) + (start + sizes - ends).repeat_interleave(sizes)
+        inner = own < start + sizes
+        run[(ends - sizes + own - start)[inner]] = (start + sizes)[inner]
+        return row, order[run]
 
     return entries
 

@@ -19,7 +19,7 @@ from nearfar.contrasts import Contrast, Index, Strip
 from nearfar.execution.ranks import gathered_rows, log_total_over_ranks_, total_over_ranks_
 from nearfar.execution.scores import MakeScores, Scores, hide_
 from nearfar.execution.settings import current, resumed
-from nearfar.execution.strips import blocks, buffers
+from nearfar.execution.strips import aligned, blocks, buffers
 
 
 @dataclass(frozen=True)
@@ -173,11 +173,10 @@ class _Mirrored(_Plain):
         super().__init__(contrast, strip_rows, both=False)
 
     def strips(self, like: Tensor) -> Iterator[tuple[slice, int, Tensor, Strip]]:
-        for rows, room in buffers(self.contrast, self.strip_rows, like.dtype):
+        for rows, whole in buffers(self.contrast, self.strip_rows, like.dtype):
             strip = self.contrast.relation(rows)
             near, ignored = (_from(entries, rows.start) for entries in (strip.near, strip.ignored))
-            width = room.shape[1] - rows.start
-            yield rows, rows.start, room.flatten()[: len(room) * width].view(len(room), width), Strip(near, ignored)
+            yield rows, rows.start, aligned(whole, len(whole), whole.shape[1] - rows.start), Strip(near, ignored)
 
     def add(self, rows: slice, room: Tensor, rows_sum: Tensor, columns_sum: Tensor) -> None:
         of_rows, of_columns = _sums(room, room[:, len(room) :])
@@ -233,18 +232,29 @@ def _shares_(
     scores: Tensor, of_rows: tuple[Tensor, Tensor], of_columns: tuple[Tensor, Tensor] | None, skipped: int = 0
 ) -> None:
     """slopes * exp(scores - sums), of its row's sum and, beyond the columns skipped, of its column's, in place."""
-    sums, slopes = _finite(of_rows[0]), of_rows[1]
-    column_sums, column_slopes = (None, None) if of_columns is None else (_finite(of_columns[0]), of_columns[1])
-    start = 0
-    for block in blocks(scores):
-        rows = slice(start, start + len(block))
-        start += len(block)
-        more = None
-        if column_sums is not None and column_slopes is not None:
-            more = torch.sub(block[:, skipped:], column_sums).exp_().mul_(column_slopes)
-        block.sub_(sums[rows, None]).exp_().mul_(slopes[rows, None])
-        if more is not None:
-            block[:, skipped:] += more
+    sums, slopes = _finite(of_rows[0])[:, None], of_rows[1][:, None]
+    step = len(blocks(scores)[0])
+    for block, row_sums, row_slopes in zip(blocks(scores), sums.split(step), slopes.split(step), strict=True):
+        if of_columns is None or not len(of_columns[0]):
+            block.sub_(row_sums).exp_().mul_(row_slopes)
+        else:
+            _shares_of_both_(block, row_sums, row_slopes, _finite(of_columns[0]), of_columns[1], skipped)
+
+
+def _shares_of_both_(
+    block: Tensor, row_sums: Tensor, row_slopes: Tensor, column_sums: Tensor, column_slopes: Tensor, skipped: int
+) -> None:
+    top = row_sums.max()
+    if top - torch.minimum(row_sums.min(), column_sums.min()) < FAINT:
+        # exp(s - c) is exp(s - r) exp(r - c), and that a product of a row's and a column's number: one exponential.
+        block.sub_(row_sums).exp_()
+        block[:, :skipped] *= row_slopes
+        by_column = (top - column_sums).exp_().mul_(column_slopes)
+        block[:, skipped:] *= torch.addcmul(row_slopes, (row_sums - top).exp_(), by_column)
+        return
+    more = torch.sub(block[:, skipped:], column_sums).exp_().mul_(column_slopes)
+    block.sub_(row_sums).exp_().mul_(row_slopes)
+    block[:, skipped:] += more
 
 
 def _finite(sums: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Scores(Protocol):
         """Write the scores of `rows` from column `start` on into `out`, and -inf at the ignored entries of it."""
 
     def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
-        """Add the gradient of ``factor[i] * slopes[i, j]`` at the scores of the last `fill`.
+        """Add the gradient of ``factor[i] * slopes[i, j]`` at the scores of the last `fill`; each row is pulled once.
 
         The first `skip` columns pull at the rows alone, not at their candidates. `slopes` may be overwritten.
         """
@@ -44,6 +44,7 @@ class Dots:
         self.anchors, self.shared, self.own = tensors
         self.width = self.own.shape[1]
         self.columns = self.width + len(self.shared)
+        self.here = self.anchors[:0]
         self._gradients: tuple[Tensor, Tensor, Tensor] | None = None
 
     def rows(self, rows: slice) -> Tensor:
@@ -51,24 +52,26 @@ class Dots:
         return self.anchors[rows]
 
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
-        here = self.rows(rows)
+        self.here = self.rows(rows)
         if self.width:
-            out[:, : self.width] = torch.bmm(self.own[rows], here[:, :, None])[:, :, 0]
+            out[:, : self.width] = torch.bmm(self.own[rows], self.here[:, :, None])[:, :, 0]
         if len(self.shared):
-            torch.mm(here, self.shared[start:].T, out=out[:, self.width :])
+            torch.mm(self.here, self.shared[start:].T, out=out[:, self.width :])
         hide_(out, ignored)
 
     def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
         for_anchors, for_shared, for_own = self.room()
         # The factor goes to the narrow operands, not to the wide strip.
-        here = _scaled(self.rows(rows), factor)
+        here, pulled = _scaled(self.here, factor), for_anchors[rows]
         own, shared = slopes[:, : self.width], slopes[:, self.width :]
-        if self.width:
-            for_anchors[rows] += _scaled(torch.einsum("rk,rkd->rd", own, self.own[rows]), factor)
-            for_own[rows] += own[:, :, None] * here[:, None]
         if len(self.shared):
-            for_anchors[rows] += _scaled(shared @ self.shared[start:], factor)
+            torch.mm(shared, self.shared[start:], out=pulled)
             for_shared[start + skip :].addmm_(shared[:, skip:].T, here)
+        if self.width:
+            pulled += torch.einsum("rk,rkd->rd", own, self.own[rows])
+            for_own[rows] = own[:, :, None] * here[:, None]
+        if factor is not None:
+            pulled *= factor[:, None]
 
     def room(self) -> tuple[Tensor, Tensor, Tensor]:
         """Where gradients are summed up, made when it is first asked for."""
@@ -94,35 +97,33 @@ class Cosines(Dots):
     def __init__(self, tensors: Sequence[Tensor], *, scale: float) -> None:
         self.raw, self.scale = tensors, scale
         anchors, shared, own = tensors
-        super().__init__((anchors, unit(shared), unit(own)))
         self.mirrored = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
+        of_shared = _inverse_lengths(shared)
+        of_anchors = of_shared if self.mirrored else _inverse_lengths(anchors)
+        of_own = _inverse_lengths(own) if own.numel() else own
+        self.inverse = of_anchors, of_shared, of_own
+        super().__init__((anchors, shared * of_shared, own * of_own))
 
     def rows(self, rows: slice) -> Tensor:
-        return (self.shared[rows] if self.mirrored else unit(self.anchors[rows])) * self.scale
+        if self.mirrored:
+            return self.shared[rows] * self.scale
+        return self.anchors[rows] * (self.inverse[0][rows] * self.scale)
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        for_anchors, for_shared, for_own = self.room()
-        for_anchors.mul_(self.scale)
-        for gradient, raw in zip((for_anchors, for_shared, for_own), self.raw, strict=True):
-            for part, of in zip(gradient.split(self.ROWS), raw.split(self.ROWS), strict=True):
-                _unit_slope_(part, of)
-        return for_anchors, for_shared, for_own
-
-
-def unit(rows: Tensor) -> Tensor:
-    """Rows ``(.., d)`` brought to length 1; a zero row stays zero."""
-    return rows * _inverse_lengths(rows)
-
-
-def _unit_slope_(gradient: Tensor, rows: Tensor) -> None:
-    """From the gradient g at rows brought to length 1, u, to that at the rows: (g - u <u, g>) / |row|, in place."""
-    inverse = _inverse_lengths(rows)
-    direction = rows * inverse
-    along = torch.linalg.vecdot(direction, gradient)[..., None]
-    gradient.addcmul_(direction, along, value=-1).mul_(inverse)
+        gradients = self.room()
+        scales = (self.scale, 1.0, 1.0)
+        for gradient, raw, inverse, scale in zip(gradients, self.raw, self.inverse, scales, strict=True):
+            if gradient.numel():
+                parts = (part.split(self.ROWS) for part in (gradient, raw, inverse, inverse * scale))
+                for slope, rows, one, factor in zip(*parts, strict=True):
+                    # From the gradient g at a row brought to length 1, u, to that at the row: (g - u <u, g>) / |row|.
+                    along = torch.linalg.vecdot(rows, slope)[..., None] * one * one
+                    slope.addcmul_(rows, along, value=-1).mul_(factor)
+        return gradients
 
 
 def _inverse_lengths(rows: Tensor) -> Tensor:
+    """1 / |row|, ``(.., 1)``; 0 for a zero row."""
     length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     inverse: Tensor = length.reciprocal_().masked_fill_(length == torch.inf, 0)
     return inverse

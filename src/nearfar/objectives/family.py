@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Terms, hide_, log_sums
+from nearfar.execution import Terms, blocks, hide_, log_sums
 from nearfar.objectives.base import RowLoss, reduced, slopes_of
 from nearfar.objectives.near import Near
 from nearfar.objectives.spaces import Space
@@ -70,7 +70,8 @@ class SoftmaxLoss(RowLoss):
             # The strip keeps its shares of the sum; what they weigh is the row's factor.
             largest = near.new_zeros(len(scores)).scatter_reduce_(0, row, for_near.abs(), "amax")
             factor = torch.maximum(for_sum, 1e-20 * largest)
-            scores[row, column] = for_near / factor[row].masked_fill(factor[row] == 0, 1)
+            per_near = factor[row]
+            scores[row, column] = for_near / per_near.masked_fill(per_near == 0, 1)
             return terms, factor
         parts = [exponent * scores for exponent in self.exponents]
         sums = tuple(log_shares_(part) for part in parts)
@@ -104,13 +105,17 @@ class SoftmaxLoss(RowLoss):
 
 def log_shares_(scores: Tensor) -> Tensor:
     """log sum exp of each row, ``(r,)``, the scores overwritten by their shares of it, 0 in a row of nothing."""
-    top = scores.amax(dim=1)
-    torch.softmax(scores, dim=1, out=scores)  # one fused pass
+    tops, masses = [], []
+    for block in blocks(scores):
+        tops.append(block.amax(1))
+        torch.softmax(block, dim=1, out=block)  # one fused pass
+        masses.append(block.amax(1))  # the share of the nearest, at least 1 / M, so that its log is safe
+    top, mass = torch.cat(tops), torch.cat(masses)
     alone = top == -torch.inf
     if alone.any():
         scores[alone] = 0
-    mass = scores.amax(dim=1)  # of the nearest, at least 1 / M, so that its log is safe
-    return top - mass.masked_fill(alone, 1).log()
+        mass = mass.masked_fill(alone, 1)
+    return top - mass.log()
 
 
 def _per_row(row: Tensor, scores: Tensor) -> Tensor:

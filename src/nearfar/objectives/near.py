@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import softplus as torch_softplus
 
 from nearfar.contrasts import Contrast, Index
 from nearfar.execution import rows_per_strip
@@ -53,36 +53,44 @@ class Near:
 
     def log_sum(self, values: Tensor) -> Tensor:
         """``(rows,)``: log of the sums of exp, 0 where there is none."""
-        top = self.max(values).nan_to_num(neginf=0.0)
-        total = self.sum((values - top[self.row]).exp())
-        return total.masked_fill(self.count == 0, 1).log() + top * self.any
+        return self.log_sum_and_spread(values)[0]
 
-    def spread(self, values: Tensor) -> Tensor:
-        """``(rows,)``: log of the sums of exp less the means, 0 where there is none."""
-        value: Tensor = _Spread.apply(values, self)  # type: ignore[no-untyped-call]
-        return value
+    def log_sum_and_spread(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """``(rows,)`` both: log of the sums of exp, and how far it is above the means, 0 where there is none."""
+        log_sum, spread = _LogSum.apply(values, self)  # type: ignore[no-untyped-call]
+        return log_sum, spread
 
 
-class _Spread(torch.autograd.Function):
-    """Its gradient, shares less 1 / count, is exactly 0 for a lone value, which autograd's sum of parts is not."""
+class _LogSum(torch.autograd.Function):
+    """The spread's gradient, shares less 1 / count, is exactly 0 for a lone value: autograd's sum of parts is not."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, near: Near) -> Tensor:
-        log_sum = near.log_sum(values)
-        ctx.row, ctx.count = near.row, near.count
-        ctx.save_for_backward(values, log_sum)
-        return log_sum - near.mean(values)
+    def forward(ctx: Any, values: Tensor, near: Near) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.near = near
+        top = near.max(values).nan_to_num(neginf=0.0)
+        shares = (values - top[near.row]).exp_()
+        total = near.sum(shares).masked_fill(near.count == 0, 1)
+        log_sum = total.log() + top * near.any
+        ctx.save_for_backward(shares.div_(total[near.row]))
+        return log_sum, log_sum - near.mean(values)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        values, log_sum = ctx.saved_tensors
-        shares = (values - log_sum[ctx.row]).exp()
-        return (shares - 1 / ctx.count.to(values)[ctx.row]) * upstream[ctx.row], None
+    def backward(ctx: Any, for_log_sum: Tensor | None, for_spread: Tensor | None) -> tuple[Tensor | None, None]:
+        (shares,) = ctx.saved_tensors
+        parts = []
+        if for_log_sum is not None:
+            parts.append(shares * for_log_sum[ctx.near.row])
+        if for_spread is not None:
+            even = 1 / ctx.near.count.clamp(min=1).to(shares)
+            parts.append((shares - even[ctx.near.row]) * for_spread[ctx.near.row])
+        return sum(parts[1:], parts[0]) if parts else None, None
 
 
 def softplus(gap: Tensor) -> Tensor:
-    """log(1 + exp(gap)), exact everywhere; torch's own softplus turns linear at 20."""
-    return -logsigmoid(-gap)
+    """log(1 + exp(gap)), exact everywhere: linear from 40 on, where exp(-40) is below what float64 can tell."""
+    # Not by logsigmoid, which sets all threads to work on however few numbers.
+    return torch_softplus(gap, threshold=40)
 
 
 def near_entries(contrast: Contrast) -> Index:

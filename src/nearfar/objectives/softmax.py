@@ -277,5 +277,5 @@ class SupConLoss(SoftmaxLoss):
         return cosine(contrast, 1 / self.temperature)
 
     def head(self, near: Near, far: Far) -> Terms:
-        log_near = near.log_sum(near.scores)
-        return Terms((softplus(far.log_sum - log_near) + near.spread(near.scores)) * near.any, near.any)
+        log_near, spread = near.log_sum_and_spread(near.scores)
+        return Terms((softplus(far.log_sum - log_near) + spread) * near.any, near.any)

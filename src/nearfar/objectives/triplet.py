@@ -98,7 +98,7 @@ def _all(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
     totals, hits = [], []
     parts = blocks(scores)
     for part, bound, below in zip(parts, bounds.split(len(parts[0])), sums.split(len(parts[0])), strict=True):
-        violated = torch.searchsorted(bound, part)  # near ones below each far score
+        violated = torch.searchsorted(bound, part.contiguous())  # near ones below each far score
         slopes = violated.to(part.dtype)
         total = torch.linalg.vecdot(part.masked_fill(part == -torch.inf, 0), slopes) - below.gather(1, violated).sum(1)
         histogram = torch.zeros_like(below).scatter_add_(1, violated, torch.ones_like(part))
