@@ -28,6 +28,7 @@ LAYERS = (
     ("integrations",),
     ("data",),
     ("encoders",),
+    ("mining",),
     ("analysis",),
     ("training",),
     ("demo",),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import demo, encode, evaluate, objectives, train
+from nearfar.commands import demo, encode, evaluate, mine, objectives, train
 from nearfar.errors import InputError, NearfarError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(encode.encode)
+app.command()(mine.mine)
 app.command()(objectives.objectives)
 app.command()(demo.demo)
 
