@@ -28,6 +28,12 @@ def model() -> SentenceTransformer:
     return nf.open_model(get_model_path(), device="cpu")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vectors of both sides, each its own, so that no test waits for the model again."""
+    return tmp_path_factory.mktemp("vectors")
+
+
 def table(rows: int = 90, seed: int = 1) -> nf.Table:
     """Pairs; every third anchor has a second positive, in a row further down."""
     pairs = sentences(rows, seed)
@@ -76,15 +82,18 @@ def as_dict(rows: Any, names: Sequence[str]) -> dict[tuple[str, str], list[str]]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_negatives_and_scores_as_sentence_transformers(case: str, model: SentenceTransformer) -> None:
+def test_the_same_negatives_and_scores_as_sentence_transformers(
+    case: str, model: SentenceTransformer, kept: Path
+) -> None:
     theirs, ours = CASES[case]
     data, corpus = table(), [text for pair in sentences(70, 9) for text in pair[1:]]
     # None of ours stands among the anchors: sentence-transformers would take an anchor's own text as a negative.
     wanted = mine_hard_negatives(
         Dataset.from_dict({role: data.column(role) for role in ("anchor", "positive")}), model, corpus=corpus,
-        num_negatives=4, output_format="n-tuple", output_scores=True, verbose=False, **theirs,
+        num_negatives=4, output_format="n-tuple", output_scores=True, verbose=False, cache_folder=str(kept / "theirs"), **theirs,
     )  # fmt: skip
-    mined = nf.mine_negatives(data, model, corpus=corpus, rules=Rules(count=4, **ours))
+    encoding = Encoding(cache=kept / "ours")
+    mined = nf.mine_negatives(data, model, corpus=corpus, rules=Rules(count=4, **ours), encoding=encoding)
     names = [f"negative_{i + 1}" for i in range(4)]
     (batch,) = mined.batches("tuples", "drop")
     rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
@@ -96,16 +105,18 @@ def test_the_same_negatives_and_scores_as_sentence_transformers(case: str, model
         np.testing.assert_allclose(found, scores[row["anchor"], row["positive"]], atol=2e-6)
 
 
-def test_triplets_too(model: SentenceTransformer) -> None:
+def test_triplets_too(model: SentenceTransformer, kept: Path) -> None:
     """Where anchors with fewer negatives keep what they have."""
-    data, limits = table(), {"max_score": 0.45}
+    data, limits = table(), {"max_score": 0.2}
     wanted = mine_hard_negatives(
         Dataset.from_dict({role: data.column(role) for role in ("anchor", "positive")}), model, num_negatives=6,
-        verbose=False, **limits,
+        verbose=False, cache_folder=str(kept / "theirs"), **limits,
     )  # fmt: skip
-    mined = nf.mine_negatives(data, model, rules=Rules(count=6, limits=Limits(**limits)))
+    mined = nf.mine_negatives(
+        data, model, rules=Rules(count=6, limits=Limits(**limits)), encoding=Encoding(cache=kept / "ours")
+    )
     (batch,) = mined.batches("triplets")
-    assert 0 < (mined.found < 6).sum()
+    assert (mined.found < 6).sum() > 0
     found = zip(batch["anchor"], batch["positive"], batch["negative"], strict=True)
     assert sorted(found) == sorted((row["anchor"], row["positive"], row["negative"]) for row in wanted)
 
@@ -136,7 +147,8 @@ def test_laws_of_what_is_mined(pairs: list[tuple[str, str]], corpus: list[str], 
     try:
         mined = nf.mine_negatives(data, bags, method=method, corpus=corpus, rules=how)
     except nf.InputError as error:
-        assert "found no negative" in str(error)
+        if "found no negative" not in str(error):
+            raise
         return
     near: dict[str, set[str]] = {anchor: {anchor} for anchor in anchors}
     for anchor, positive in pairs:
@@ -145,7 +157,7 @@ def test_laws_of_what_is_mined(pairs: list[tuple[str, str]], corpus: list[str], 
         taken = [mined.task.candidates[place] for place in places if place >= 0]
         assert not near[anchor] & set(taken)
         assert len(set(taken)) == len(taken)
-        assert (np.diff(places >= 0) <= 0).all()
+        assert (np.diff((places >= 0).astype(int)) <= 0).all()
     assert mined.reasons["taken"] == mined.found.sum()
     again = nf.mine_negatives(data, bags, method=method, corpus=corpus, rules=how)
     np.testing.assert_array_equal(mined.places, again.places)
@@ -190,15 +202,14 @@ def test_a_random_draw_is_even_over_the_window() -> None:
 def test_a_second_encoder_judges(model: SentenceTransformer) -> None:
     """What the judge holds to be as near as the positive is no negative."""
     data, judge = table(40), by_encoder(model)
-    mined = nf.mine_negatives(data, bags, rules=Rules(count=3, judge=judge))
-    assert mined.reasons["judge_absolute_margin"] > 0
+    mined = nf.mine_negatives(data, bags, rules=Rules(count=3, judge=judge, judge_limits=Limits(relative_margin=0.3)))
+    assert mined.reasons["judge_relative_margin"] > 0
     for row, (number, place) in enumerate(mined.task.rows.tolist()):
         (own,) = judge([mined.task.anchors[number]], [mined.task.candidates[place]])
         assert mined.positive_scores[row] == pytest.approx(own, abs=1e-5)
-    assert all(
-        (a < b) | np.isnan(a)
-        for a, b in zip(mined.scores[mined.task.rows[:, 0]].max(1), mined.positive_scores, strict=True)
-    )
+    lowest = np.full(len(mined.task.anchors), np.inf)
+    np.minimum.at(lowest, mined.task.rows[:, 0], mined.positive_scores)
+    assert np.nanmax(mined.scores - 0.7 * lowest[:, None]) < 1e-6
 
 
 def test_prompts_and_the_cache(model: SentenceTransformer, tmp_path: Path) -> None:

@@ -112,5 +112,5 @@ def test_mixing_of_what_does_not_fit() -> None:
         (torch.randn(3, 6), {"mixed": -1}),
         (torch.randn(3, 6), {"hardest": 0}),
     ):
-        with pytest.raises(nf.InputError, match="found .* wanted"):
+        with pytest.raises(nf.InputError, match=r"found .* wanted"):
             nf.mix_negatives(torch.randn(4, 6), far, **options)
