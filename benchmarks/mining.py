@@ -95,20 +95,17 @@ def indexes(candidates: int, count: int = 2_000, depth: int = 50) -> None:
     print(f"{count:,} queries, {candidates:,} candidates, width {WIDTH}, the {depth} nearest")
     report("exact", 0.0, top(exact))
     start = time.perf_counter()
-    graph = IndexSearch.of(queries, far)
-    report("usearch", time.perf_counter() - start, top(graph))
+    index = IndexSearch.of(queries, far)
+    report("faiss IVF (nearfar)", time.perf_counter() - start, top(index))
     try:
-        import faiss
+        from usearch.index import Index
     except ImportError:
         return
-    faiss.omp_set_num_threads(torch.get_num_threads())
     start = time.perf_counter()
-    inner = faiss.IndexFlatIP(WIDTH)
-    lists = faiss.IndexIVFFlat(inner, WIDTH, int(4 * candidates**0.5), faiss.METRIC_INNER_PRODUCT)
-    lists.cp.max_points_per_centroid, lists.cp.niter, lists.nprobe = 64, 10, 64
-    lists.train(far.numpy())
-    lists.add(far.numpy())
-    report("faiss IVF, 64 probes", time.perf_counter() - start, lambda: lists.search(queries.numpy(), depth)[1])
+    graph = Index(ndim=WIDTH, metric="ip", dtype="bf16", connectivity=16, expansion_add=80, expansion_search=256)
+    graph.add(np.arange(candidates), far.numpy())
+    found = lambda: graph.search(queries.numpy(), depth).keys.astype(np.int64)  # noqa: E731
+    report("usearch, bfloat16", time.perf_counter() - start, found)
 
 
 def memory(candidates: int, count: int = 1_000) -> None:

@@ -90,7 +90,8 @@ def test_the_same_negatives_and_scores_as_sentence_transformers(
     # None of ours stands among the anchors: sentence-transformers would take an anchor's own text as a negative.
     wanted = mine_hard_negatives(
         Dataset.from_dict({role: data.column(role) for role in ("anchor", "positive")}), model, corpus=corpus,
-        num_negatives=4, output_format="n-tuple", output_scores=True, verbose=False, cache_folder=str(kept / "theirs"), **theirs,
+        num_negatives=4, output_format="n-tuple", output_scores=True, verbose=False,
+        cache_folder=str(kept / "theirs"), **theirs,
     )  # fmt: skip
     encoding = Encoding(cache=kept / "ours")
     mined = nf.mine_negatives(data, model, corpus=corpus, rules=Rules(count=4, **ours), encoding=encoding)

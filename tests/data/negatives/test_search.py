@@ -55,10 +55,10 @@ def test_the_error_bound_covers_what_bfloat16_does() -> None:
 
 
 def test_an_index_finds_most_and_scores_them_in_full() -> None:
-    pytest.importorskip("usearch", reason="needs the extra nearfar[index]")
+    pytest.importorskip("faiss", reason="needs the extra nearfar[index]")
     queries, candidates = vectors(50, 2000, 16)
     exact = VectorSearch(queries, candidates).top(EVERY, 10)
-    found = IndexSearch.of(queries, candidates, threads=1).top(EVERY, 10)
+    found = IndexSearch.of(queries, candidates).top(EVERY, 10)
     shared = [len(set(a) & set(b)) for a, b in zip(found.places.tolist(), exact.places.tolist(), strict=True)]
     assert np.mean(shared) > 9.5
     row = np.repeat(np.arange(50), 10)

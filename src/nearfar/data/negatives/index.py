@@ -1,4 +1,4 @@
-"""Approximate nearest neighbours by cosine: a graph of usearch, for more candidates than can be compared with."""
+"""Approximate nearest neighbours by cosine: cells of faiss, for more candidates than can be compared with."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from nearfar.data.negatives.hits import Hits, Ids, Scores, in_order
 from nearfar.data.negatives.search import pair_cosines
 from nearfar.errors import InputError
 
-NEIGHBOURS, WHILE_BUILDING, WHILE_SEARCHING = 16, 80, 256
-"""Edges of a candidate, and how many candidates are kept in view; more find more and take longer."""
+PROBES = 64
+"""Cells searched for a query, of four times the square root of the candidates; more find more and take longer."""
+
+LEARNT_FROM, ROUNDS = 64, 10
+"""Candidates a cell that k-means looks at, and its rounds."""
 
 
 @dataclass(frozen=True)
 class IndexSearch:
-    """Search in a graph of neighbours (Malkov & Yashunin 2018, HNSW), whose scores are worked out again in full.
+    """Search in the cells nearest to a query (Jégou et al. 2011, IVF), whose scores are worked out again in full.
 
     It finds most of the nearest and not always all; see `of`.
 
     Attributes:
         queries: ``(n, d)`` float32, rows of length 1 or 0.
         candidates: ``(m, d)``, the same.
-        index: of usearch.
+        index: of faiss.
     """
 
     queries: Tensor
@@ -34,40 +37,34 @@ class IndexSearch:
     index: Any
 
     @classmethod
-    def of(cls, queries: Tensor, candidates: Tensor, *, threads: int = 0) -> IndexSearch:
-        """Build the index: half the size of the candidates, and 150 bytes for each.
+    def of(cls, queries: Tensor, candidates: Tensor) -> IndexSearch:
+        """Build the index: half the size of the candidates, the same every time.
 
         Args:
             queries: see the class.
             candidates: the same.
-            threads: 0 takes all cores, whose order decides details of the graph; with 1 it is the same every time.
 
         Raises:
-            InputError: usearch is not installed.
+            InputError: faiss is not installed.
         """
         try:
-            from usearch.index import Index
+            import faiss
         except ImportError:
-            raise InputError("index: found no usearch, wanted it: pip install 'nearfar[index]'") from None
-        index = Index(
-            ndim=candidates.shape[1],
-            metric="ip",
-            dtype="bf16",
-            connectivity=NEIGHBOURS,
-            expansion_add=WHILE_BUILDING,
-            expansion_search=WHILE_SEARCHING,
+            raise InputError("index: found no faiss, wanted it: pip install 'nearfar[index]'") from None
+        width, cells = candidates.shape[1], max(1, min(int(4 * len(candidates) ** 0.5), len(candidates) // 16))
+        index = faiss.IndexIVFScalarQuantizer(
+            faiss.IndexFlatIP(width), width, cells, faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT, False
         )
-        index.add(np.arange(len(candidates), dtype=np.uint64), candidates.numpy(), threads=threads)
+        index.cp.spherical, index.cp.niter, index.nprobe = True, ROUNDS, PROBES
+        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, LEARNT_FROM
+        index.train(candidates.numpy())
+        index.add(candidates.numpy())
         return cls(queries, candidates, index)
 
     def top(self, rows: slice, depth: int) -> Hits:
         """About the `depth` nearest candidates of a run of queries."""
         asked = self.queries[rows]
-        found = self.index.search(asked.numpy(), depth)
-        keys, counts = np.atleast_2d(found.keys), np.atleast_1d(found.counts)
-        there = np.arange(keys.shape[1]) < counts[:, None]
-        places = np.full((len(asked), depth), -1, np.int64)
-        places[:, : keys.shape[1]] = np.where(there, keys.astype(np.int64), -1)
+        places = self.index.search(asked.numpy(), depth)[1].astype(np.int64)  # -1 where the cells hold fewer
         scores = np.full(places.shape, -np.inf, np.float32)
         row, column = np.nonzero(places >= 0)
         scores[row, column] = self.pair_scores(row + (rows.start or 0), places[row, column])

@@ -33,7 +33,8 @@ def mix_negatives(
         negatives: ``(K, d)`` shared by all anchors, such as a queue or what was mined for the batch, or ``(N, K, d)``,
             each anchor's own.
         mixed: of the first kind, for each anchor (s in the paper).
-        with_anchor: of the second kind, for each anchor (s' in the paper); b below a half keeps it nearer to the negative.
+        with_anchor: of the second kind, for each anchor (s' in the paper); b below a half keeps it nearer to the
+            negative.
         hardest: how many of the nearest negatives are mixed (N in the paper); all where there are fewer.
         generator: of the draw; None takes torch's own.
 
