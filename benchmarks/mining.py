@@ -45,7 +45,7 @@ def against_peer(candidates: int) -> None:
     queries, far = vectors(QUERIES, candidates)
     anchors, corpus = [f"q{i}" for i in range(QUERIES)], [f"c{i}" for i in range(candidates)]
     data = Dataset.from_dict({"anchor": anchors, "positive": corpus[:QUERIES]})
-    model = SentenceTransformer(get_model_path(), device="cpu")
+    model = SentenceTransformer(str(get_model_path()), device="cpu")
     rules = nf.Rules(count=5, limits=nf.Limits(relative_margin=0.05))
     torch.manual_seed(0)
     ours, theirs = [], []

@@ -202,7 +202,7 @@ def test_a_random_draw_is_even_over_the_window() -> None:
 
 def test_a_second_encoder_judges(model: SentenceTransformer) -> None:
     """What the judge holds to be as near as the positive is no negative."""
-    data, judge = table(40), by_encoder(model)
+    data, judge = table(24), by_encoder(model)
     mined = nf.mine_negatives(data, bags, rules=Rules(count=3, judge=judge, judge_limits=Limits(relative_margin=0.3)))
     assert mined.reasons["judge_relative_margin"] > 0
     for row, (number, place) in enumerate(mined.task.rows.tolist()):

@@ -21,7 +21,7 @@ def vectors(n: int, m: int, width: int, seed: int = 0) -> tuple[torch.Tensor, to
 @pytest.mark.parametrize("screen", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize(
     ("n", "m", "width", "depth"),
-    [(1, 1, 3, 1), (3, 2, 4, 5), (300, 5000, 8, 7), (5, 4097, 3, 4097), (1030, 70_000, 8, 9)],
+    [(1, 1, 3, 1), (3, 2, 4, 5), (1030, 4500, 8, 7), (5, 4097, 3, 4097), (20, 70_000, 8, 9)],
 )
 def test_the_screen_misses_nothing(n: int, m: int, width: int, depth: int, screen: torch.dtype) -> None:
     """Also with ties, where width 3 crowds thousands of candidates closer than bfloat16 can tell."""
