@@ -9,6 +9,7 @@ import torch
 
 from nearfar.data.negatives import FusedSearch, Hits, IndexSearch, LexicalSearch, VectorSearch, as_unit
 from nearfar.data.negatives.lexical import _tokens, snowball
+from nearfar.data.negatives.search import ROUNDING, SUMMED
 
 EVERY = slice(None)
 
@@ -51,7 +52,7 @@ def test_the_error_bound_covers_what_bfloat16_does() -> None:
     rounded = queries.bfloat16()
     bound = (queries - rounded.float()).norm(dim=1, keepdim=True) + search._error
     wrong = ((rounded @ candidates.bfloat16().T).float() - queries @ candidates.T).abs()
-    assert (wrong <= bound + 2.0**-8 * ((queries @ candidates.T).abs() + 1e-3)).all()
+    assert (wrong <= bound + ROUNDING * (queries @ candidates.T).abs() + SUMMED).all()
 
 
 def test_an_index_finds_most_and_scores_them_in_full() -> None:

@@ -22,13 +22,14 @@ from torch.nn.functional import embedding
 from nearfar.data.negatives.hits import Hits, Ids, Scores, in_order
 
 ROWS, BLOCK, GROUP = 1024, 4096, 4
-"""Queries and candidates of one product (8 MiB of scores, which stay in the cache), and candidates of a group."""
+"""Queries and candidates of one product (8 MiB of scores, which stay in the cache), and candidates of a group: the
+best of four is found by two vectorised maxima."""
 
 SPREAD = BLOCK // GROUP
-"""Distance between the members of a group, so that the best of each is one vectorised maximum."""
+"""Distance between the members of a group."""
 
-RUN = 16 * BLOCK
-"""Candidates whose groups are compared before the best are kept: 32 MiB of group scores."""
+RUN = 32 * BLOCK
+"""Candidates whose groups are compared before the best are kept: 64 MiB of group scores."""
 
 TOGETHER = 8
 """Queries whose kept candidates are gathered at a time: few, so that they stay in the cache."""
@@ -36,8 +37,8 @@ TOGETHER = 8
 PAIRS = 1024
 """Pairs whose cosines are worked out at a time, for the same reason."""
 
-ROUNDING = 2.0**-8
-"""Of a score in bfloat16, relative: half a unit in the last place, doubled for what is summed before."""
+ROUNDING, SUMMED = 1.01 * 2.0**-9, 1e-5
+"""Error of a score in bfloat16, as a share of it: half a unit in the last place; and that of summing in float32."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +74,24 @@ class VectorSearch:
         return places, scores
 
     def _screened(self, queries: Tensor, depth: int, screen: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Places and scores ``(r, depth)``, and for each query whether no other candidate can belong there."""
+        """Places and scores ``(r, depth)``, and for each query whether no other candidate can belong there.
+
+        The best of the `depth`-th group is a candidate that every member of the answer comes up to, so that groups
+        which fall short of it by twice the error of the screen need no second look.
+        """
         rounded = queries.to(screen)
-        kept, bar = self._groups(rounded, depth + max(depth, 32))
+        firsts, best = self._groups(rounded, depth + max(depth, 32))
+        bar, last = best[:, depth - 1], best[:, -1]
+        largest = best[:, 0].abs().maximum(last.abs().clamp(max=1))
+        wrong = (queries - rounded.float()).norm(dim=1) + self._error + SUMMED + ROUNDING * largest
+        needed = (best >= (bar - 2 * wrong)[:, None]).sum(1)
         places = torch.full((len(queries), depth), -1)
         scores = torch.full((len(queries), depth), -torch.inf)
         for start in range(0, len(queries), TOGETHER):
             part = slice(start, start + TOGETHER)
-            best, at = self._among(queries[part], kept[part], depth)
-            places[part, : at.shape[1]], scores[part, : at.shape[1]] = at, best
-        wrong = (queries - rounded.float()).norm(dim=1) + self._error + ROUNDING * (bar.abs() + 1e-3)
-        return places, scores, scores[:, -1] >= bar + wrong
+            found, at = self._among(queries[part], firsts[part, : int(needed[part].max())], depth)
+            places[part, : at.shape[1]], scores[part, : at.shape[1]] = at, found
+        return places, scores, (needed < best.shape[1]) | (scores[:, -1] >= last + wrong)
 
     @cached_property
     def _error(self) -> float:
@@ -92,25 +100,28 @@ class VectorSearch:
         return max(errors, default=0.0) * 1.01  # a rounded query may be a little longer than 1
 
     def _groups(self, rounded: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """First members ``(r, count)`` of the best groups, and the score ``(r,)`` that no other group exceeds."""
+        """First members ``(r, count)`` of the best groups and their best scores, best first."""
         rows, block = len(rounded), torch.empty((BLOCK, rounded.shape[1]), dtype=rounded.dtype)
         product = torch.empty((rows, BLOCK), dtype=rounded.dtype)
-        scores = torch.full((rows, count + RUN // GROUP), -torch.inf, dtype=rounded.dtype)  # the best so far come first
+        half, other = product[:, : 2 * SPREAD], product[:, 2 * SPREAD :]
+        wide = count + min(RUN, -(-len(self.candidates) // BLOCK) * BLOCK) // GROUP
+        scores = torch.full((rows, wide), -torch.inf, dtype=rounded.dtype)  # the best so far come first
         firsts = torch.zeros((rows, count), dtype=torch.int64)
         for start in range(0, len(self.candidates), RUN):
-            run = self.candidates[start : start + RUN]
-            scores[:, count:] = -torch.inf
-            for number, part in enumerate(run.split(BLOCK)):
+            end = count
+            for part in self.candidates[start : start + RUN].split(BLOCK):
                 torch.mm(rounded, block.copy_(_padded(part)).T, out=product)
                 product[:, len(part) :] = -torch.inf
-                at = count + number * SPREAD
-                torch.amax(product.view(rows, GROUP, SPREAD), 1, out=scores[:, at : at + SPREAD])
-            best, chosen = scores.topk(count)
+                torch.maximum(half, other, out=half)
+                torch.maximum(half[:, :SPREAD], half[:, SPREAD:], out=scores[:, end : end + SPREAD])
+                end += SPREAD
+            best, chosen = scores[:, :end].topk(count)
             fresh = chosen - count
             fresh_firsts = start + fresh // SPREAD * BLOCK + fresh % SPREAD
             firsts = torch.where(fresh < 0, firsts.gather(1, chosen.clamp(max=count - 1)), fresh_firsts)
             scores[:, :count] = best
-        return firsts.masked_fill_(scores[:, :count] == -torch.inf, len(self.candidates)), scores[:, count - 1].float()
+        best = scores[:, :count].float()
+        return firsts.masked_fill_(best == -torch.inf, len(self.candidates)), best
 
     def _among(self, queries: Tensor, firsts: Tensor, depth: int) -> tuple[Tensor, Tensor]:
         """Scores and places, ``(r, depth)`` or fewer, of the best members of these groups."""
