@@ -29,6 +29,7 @@ LAYERS = (
     ("integrations",),
     ("data",),
     ("encoders",),
+    ("mining",),
     ("analysis",),
     ("training",),
     ("demo",),

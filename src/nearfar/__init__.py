@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from nearfar.analysis import Measurement, evaluate
     from nearfar.contrasts import Contrast, assigned, graded, judged, labelled, pairs, sampled, triplets, views
     from nearfar.data import Table, read_table
+    from nearfar.data.negatives import Limits, Mined, NoiseDistribution, Rules, mix_negatives
     from nearfar.encoders import open_model
     from nearfar.errors import InputError, NearfarError, RunError
     from nearfar.execution import execution
     from nearfar.execution.cached import cached, cached_encode
+    from nearfar.mining import mine_negatives
     from nearfar.objectives import (
         AlignUniformLoss,
         AnglELoss,
@@ -53,17 +55,21 @@ __all__ = [
     "InfoNCELoss",
     "InputError",
     "LiftedStructuredLoss",
+    "Limits",
     "MarginMSELoss",
     "Matryoshka",
     "Measurement",
+    "Mined",
     "MultiSimilarityLoss",
     "NCELoss",
     "NEGLoss",
     "NPairLoss",
     "NTXentLoss",
     "NearfarError",
+    "NoiseDistribution",
     "Outcome",
     "PrototypeLoss",
+    "Rules",
     "RunError",
     "Settings",
     "SigmoidLoss",
@@ -80,6 +86,8 @@ __all__ = [
     "graded",
     "judged",
     "labelled",
+    "mine_negatives",
+    "mix_negatives",
     "open_model",
     "pairs",
     "read_table",
@@ -93,9 +101,11 @@ _HOMES = {
     "analysis": ("Measurement", "evaluate"),
     "contrasts": ("Contrast", "assigned", "graded", "judged", "labelled", "pairs", "sampled", "triplets", "views"),
     "data": ("Table", "read_table"),
+    "data.negatives": ("Limits", "Mined", "NoiseDistribution", "Rules", "mix_negatives"),
     "encoders": ("open_model",),
     "errors": ("InputError", "NearfarError", "RunError"),
     "execution.cached": ("cached", "cached_encode"),
+    "mining": ("mine_negatives",),
     "objectives": (
         "AlignUniformLoss",
         "AnglELoss",

@@ -124,7 +124,7 @@ def test_objectives_lists_the_registry(run: Run) -> None:
     assert all(name in result.out for name in REGISTRY)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "encode", "objectives", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "encode", "mine", "objectives", "demo"])
 def test_help_has_an_example(command: str, run: Run) -> None:
     result = run(command, "--help")
     assert result.status == 0

@@ -48,7 +48,7 @@ class Neighbours:
     @property
     def open(self) -> NDArray[np.bool_]:
         """Which are undecided."""
-        return self.fates == OPEN
+        return np.asarray(self.fates == OPEN)
 
     def mark(self, which: NDArray[np.bool_], reason: str) -> None:
         """Give those of `which` that are undecided a reason."""
@@ -62,9 +62,9 @@ class Neighbours:
     def reorder(self) -> None:
         """By falling score."""
         order = np.lexsort((self.places, np.where(self.fates == MISSING, np.inf, -self.scores)))
-        self.places, self.scores, self.fates = (
-            np.take_along_axis(values, order, 1) for values in (self.places, self.scores, self.fates)
-        )
+        self.places = np.take_along_axis(self.places, order, 1)
+        self.scores = np.take_along_axis(self.scores, order, 1)
+        self.fates = np.take_along_axis(self.fates, order, 1)
 
 
 @dataclass(frozen=True)

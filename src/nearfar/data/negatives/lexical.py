@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -124,5 +125,4 @@ def _tokens(texts: Sequence[str], stemmer: Stemmer) -> list[list[str]]:
 
 
 def _pairs(word: re.Match[str]) -> str:
-    syllables: Any = word[0]
-    return " ".join(map("".join, zip(syllables, syllables[1:], strict=False)))
+    return " ".join(map("".join, pairwise(word[0])))

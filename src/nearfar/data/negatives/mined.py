@@ -47,12 +47,12 @@ class Mined:
     @property
     def count(self) -> int:
         """Columns of negatives: what was wanted, or the most that an anchor has."""
-        return self.places.shape[1]
+        return int(self.places.shape[1])
 
     @property
     def found(self) -> Ids:
         """``(n,)`` negatives of each anchor."""
-        return np.count_nonzero(self.places >= 0, axis=1)
+        return np.asarray(np.count_nonzero(self.places >= 0, axis=1))
 
     @property
     def table(self) -> Table:
@@ -72,8 +72,8 @@ class Mined:
         Args:
             form: "tuples": anchor, positive, negative_1 ..., a row for each of the table's; "triplets": anchor,
                 positive, negative, a row for each negative; "pairs": sentence1, sentence2, score (1 or 0, near or
-                far), a row for each positive and each negative; "lists": anchor, texts, labels (1 or 0), scores, a row for
-                each of the table's. All but lists have columns of the scores as well.
+                far) and similarity, a row for each positive and each negative; "lists": anchor, texts, labels (1 or
+                0) and scores, a row for each of the table's. Tuples and triplets have columns of the scores as well.
             fewer: of tuples alone, a row with fewer negatives than columns: "repeat" starts again from its first
                 one, "drop" leaves the row out.
 

@@ -48,7 +48,8 @@ def mine(
         last = min(first + step, total)
         found, positive[task.starts[first] : task.starts[last]] = chooser.choose(first, last, generator)
         places[first:last], scores[first:last] = taken(found, rules.count)
-        fates.update(dict(zip(*map(np.ndarray.tolist, np.unique(found.fates, return_counts=True)), strict=True)))
+        numbers, counts = np.unique(found.fates, return_counts=True)
+        fates.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
         if progress is not None:
             progress(last, total)
     reasons = {name: fates[number] for number, name in enumerate(REASONS) if fates[number]}

@@ -21,8 +21,8 @@ def mix_negatives(
 ) -> Tensor:
     """Synthetic hard negatives: points between hard negatives, and between those and the anchor.
 
-        h  = (a n_i + (1 - a) n_j) / |...|,  a uniform in (0, 1)                (eq. 3)
-        h' = (b q + (1 - b) n_i) / |...|,    b uniform in (0, 0.5)              (eq. 4)
+        h  = (a n_i + (1 - a) n_j) / |...|,  a uniform in (0, 1)       (section 4.1)
+        h' = (b q + (1 - b) n_i) / |...|,    b uniform in (0, 0.5)     (section 4.2)
 
     with q the anchor and n_i, n_j drawn from the `hardest` negatives nearest to it (Kalantidis et al. 2020, "Hard
     Negative Mixing for Contrastive Learning", MoCHi; all vectors of length 1). Without a gradient. They are each
@@ -32,8 +32,9 @@ def mix_negatives(
         anchors: ``(N, d)``.
         negatives: ``(K, d)`` shared by all anchors, such as a queue or what was mined for the batch, or ``(N, K, d)``,
             each anchor's own.
-        mixed: of eq. 3, for each anchor (s in the paper).
-        with_anchor: of eq. 4, for each anchor (s' in the paper); b below a half keeps it nearer to the negative.
+        mixed: of the first kind, for each anchor (s in the paper).
+        with_anchor: of the second kind, for each anchor (s' in the paper); b below a half keeps it nearer to the
+            negative.
         hardest: how many of the nearest negatives are mixed (N in the paper); all where there are fewer.
         generator: of the draw; None takes torch's own.
 

@@ -1,11 +1,10 @@
 """Exact nearest neighbours by cosine, in bounded memory.
 
 A product of matrices in bfloat16 takes less than half the time of one in float32 where the processor has
-instructions for it, and is wrong by a few thousandths. So it screens: of each query it keeps the groups of candidates
-whose best score is highest, a few more than were asked for, and works out the scores of those alone in full. No
-candidate that was left out can be nearer than the worst group kept plus the error of the screen, which is known; a
-query whose answer does not clear that bar is screened again in float32. So the answer is that of comparing with
-everything.
+instructions for it, and is wrong by a few thousandths. So it screens: of each query it keeps the candidates whose
+rough score is highest, a few more than were asked for, and works out the scores of those alone in full. No candidate
+that was left out can be nearer than the worst one kept plus the error of the screen, which is known; a query whose
+answer does not clear that bar is screened again in float32. So the answer is that of comparing with everything.
 """
 
 from __future__ import annotations
@@ -21,23 +20,24 @@ from torch.nn.functional import embedding
 
 from nearfar.data.negatives.hits import Hits, Ids, Scores, in_order
 
-ROWS, BLOCK, GROUP = 1024, 4096, 4
-"""Queries and candidates of one product (8 MiB of scores, which stay in the cache), and candidates of a group."""
+ROWS, BLOCK, GROUP = 512, 4096, 4
+"""Queries and candidates of one product (4 MiB of scores, which stay in the cache), and candidates of a group: the
+best of four is found by two vectorised maxima."""
 
 SPREAD = BLOCK // GROUP
-"""Distance between the members of a group, so that the best of each is one vectorised maximum."""
+"""Distance between the members of a group."""
 
 RUN = 16 * BLOCK
-"""Candidates whose groups are compared before the best are kept: 32 MiB of group scores."""
+"""Candidates whose scores are held before the best are kept: 64 MiB."""
 
-TOGETHER = 8
-"""Queries whose kept candidates are gathered at a time: few, so that they stay in the cache."""
+TOGETHER = 32
+"""Queries whose kept candidates are compared in full at a time."""
 
 PAIRS = 1024
 """Pairs whose cosines are worked out at a time, for the same reason."""
 
-ROUNDING = 2.0**-8
-"""Of a score in bfloat16, relative: half a unit in the last place, doubled for what is summed before."""
+ROUNDING, SUMMED = 1.01 * 2.0**-9, 1e-5
+"""Error of a score in bfloat16, as a share of it: half a unit in the last place; and that of summing in float32."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,21 @@ class VectorSearch:
         return places, scores
 
     def _screened(self, queries: Tensor, depth: int, screen: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Places and scores ``(r, depth)``, and for each query whether no other candidate can belong there."""
+        """Places and scores ``(r, depth)``, and for each query whether no other candidate can belong there.
+
+        What falls short of the `depth`-th best rough score by twice the error of the screen needs no second look.
+        """
         rounded = queries.to(screen)
-        kept, bar = self._groups(rounded, depth + max(depth, 32))
-        places = torch.full((len(queries), depth), -1)
-        scores = torch.full((len(queries), depth), -torch.inf)
+        near, rough = self._nearest(rounded, depth + max(depth, 32))
+        bar, last = rough[:, depth - 1], rough[:, -1]
+        largest = rough[:, 0].abs().maximum(last.abs().clamp(max=1))
+        wrong = (queries - rounded.float()).norm(dim=1) + self._error + SUMMED + ROUNDING * largest
+        needed = (rough >= (bar - 2 * wrong)[:, None]).sum(1)
+        places, scores = torch.empty((len(queries), depth), dtype=torch.int64), torch.empty((len(queries), depth))
         for start in range(0, len(queries), TOGETHER):
             part = slice(start, start + TOGETHER)
-            best, at = self._among(queries[part], kept[part], depth)
-            places[part, : at.shape[1]], scores[part, : at.shape[1]] = at, best
-        wrong = (queries - rounded.float()).norm(dim=1) + self._error + ROUNDING * (bar.abs() + 1e-3)
-        return places, scores, scores[:, -1] >= bar + wrong
+            places[part], scores[part] = self._compared(queries[part], near[part, : int(needed[part].max())], depth)
+        return places, scores, (needed < rough.shape[1]) | (scores[:, -1] >= last + wrong)
 
     @cached_property
     def _error(self) -> float:
@@ -91,39 +95,41 @@ class VectorSearch:
         errors = ((block - block.bfloat16().float()).norm(dim=1).max().item() for block in self.candidates.split(RUN))
         return max(errors, default=0.0) * 1.01  # a rounded query may be a little longer than 1
 
-    def _groups(self, rounded: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """First members ``(r, count)`` of the best groups, and the score ``(r,)`` that no other group exceeds."""
-        rows, block = len(rounded), torch.empty((BLOCK, rounded.shape[1]), dtype=rounded.dtype)
-        product = torch.empty((rows, BLOCK), dtype=rounded.dtype)
-        scores = torch.full((rows, count + RUN // GROUP), -torch.inf, dtype=rounded.dtype)  # the best so far come first
-        firsts = torch.zeros((rows, count), dtype=torch.int64)
-        for start in range(0, len(self.candidates), RUN):
-            run = self.candidates[start : start + RUN]
-            scores[:, count:] = -torch.inf
-            for number, part in enumerate(run.split(BLOCK)):
-                torch.mm(rounded, block.copy_(_padded(part)).T, out=product)
-                product[:, len(part) :] = -torch.inf
-                at = count + number * SPREAD
-                torch.amax(product.view(rows, GROUP, SPREAD), 1, out=scores[:, at : at + SPREAD])
-            best, chosen = scores.topk(count)
-            fresh = chosen - count
-            fresh_firsts = start + fresh // SPREAD * BLOCK + fresh % SPREAD
-            firsts = torch.where(fresh < 0, firsts.gather(1, chosen.clamp(max=count - 1)), fresh_firsts)
-            scores[:, :count] = best
-        return firsts.masked_fill_(scores[:, :count] == -torch.inf, len(self.candidates)), scores[:, count - 1].float()
+    def _nearest(self, rounded: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Places and rough scores ``(r, count)`` of the best candidates, best first; -1 and -inf where there are fewer.
 
-    def _among(self, queries: Tensor, firsts: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-        """Scores and places, ``(r, depth)`` or fewer, of the best members of these groups."""
-        places = (firsts[:, None] + torch.arange(0, BLOCK, SPREAD)[:, None]).flatten(1)
-        outside = places >= len(self.candidates)
-        gathered = embedding(places.masked_fill_(outside, 0), self.candidates)
-        every = gathered.flatten(0, 1) @ queries.T  # each with all of these few queries, which costs less than bmm
-        scores = every.view(*places.shape, -1).diagonal(dim1=0, dim2=2).T.masked_fill(outside, -torch.inf)
-        best, at = scores.topk(min(depth, scores.shape[1]))
-        places = places.gather(1, at).masked_fill_(best == -torch.inf, -1)
-        rows = torch.arange(len(queries))[:, None].expand_as(places)
-        exact = pair_cosines(queries, self.candidates, rows.flatten(), places.flatten().clamp(min=0)).view_as(best)
-        return exact.masked_fill_(places < 0, -torch.inf), places
+        The best candidates are members of the best groups, of which there are a quarter to sort.
+        """
+        rows, blocks = len(rounded), min(RUN // BLOCK, -(-len(self.candidates) // BLOCK))
+        block = torch.empty((BLOCK, rounded.shape[1]), dtype=rounded.dtype)
+        products = torch.empty((blocks, rows, BLOCK), dtype=rounded.dtype)
+        half = torch.empty((rows, 2 * SPREAD), dtype=rounded.dtype)
+        groups = torch.empty((rows, blocks * SPREAD), dtype=rounded.dtype)
+        best = torch.full((rows, count), -torch.inf, dtype=rounded.dtype)
+        places = torch.full((rows, count), -1)
+        for start in range(0, len(self.candidates), RUN):
+            parts = self.candidates[start : start + RUN].split(BLOCK)
+            for number, part in enumerate(parts):
+                product = torch.mm(rounded, block.copy_(_padded(part)).T, out=products[number])
+                product[:, len(part) :] = -torch.inf
+                torch.maximum(product[:, : 2 * SPREAD], product[:, 2 * SPREAD :], out=half)
+                column = number * SPREAD
+                torch.maximum(half[:, :SPREAD], half[:, SPREAD:], out=groups[:, column : column + SPREAD])
+            wide = len(parts) * SPREAD
+            group = groups[:, :wide].topk(min(count, wide), sorted=False).indices
+            member = (torch.arange(GROUP) * SPREAD + (group % SPREAD)[:, :, None]).flatten(1)
+            number = (group // SPREAD).repeat_interleave(GROUP, dim=1)
+            scores = products.flatten()[(number * rows + torch.arange(rows)[:, None]) * BLOCK + member]
+            best, chosen = torch.cat([best, scores], 1).topk(count)
+            places = torch.cat([places, start + number * BLOCK + member], 1).gather(1, chosen)
+        return places.masked_fill_(best == -torch.inf, -1), best.float()
+
+    def _compared(self, queries: Tensor, places: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+        """The `depth` best of these candidates ``(r, c)``, c being no less, by their scores in full."""
+        rows = torch.arange(len(queries)).repeat_interleave(places.shape[1])
+        scores = pair_cosines(queries, self.candidates, rows, places.flatten().clamp(min=0)).view_as(places)
+        best, at = scores.masked_fill_(places < 0, -torch.inf).topk(depth)
+        return places.gather(1, at), best
 
 
 def _padded(part: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is to be mined: anchors, candidates, and which candidates are an anchor's positives. Texts are known by number."""
+"""What is to be mined: anchors and candidates by number, and which candidates are an anchor's positives."""
 
 from __future__ import annotations
 
