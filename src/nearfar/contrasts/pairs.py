@@ -42,12 +42,12 @@ def pairs(
         anchors: ``(N, d)``.
         positives: ``(N, d)``.
         negatives: ``(K, d)``, or ``(N, k, d)`` with k for each anchor; all anchors see all of them.
-        groups: ``(N,)`` ids; rows of equal id are never far from each other, so that a text that
-            stands in a batch twice is no false negative. Negatives belong to no group, but for:
+        groups: ``(N,)`` ids; rows of equal id are never far from each other, so a text that stands in a batch twice
+            is no false negative. Negatives belong to no group, but for:
         negative_groups: ``(K,)`` or ``(N, k)`` ids of the negatives among `groups`, for one that is another row's text.
         guide: a second model's embeddings ``(.., g)`` of anchors, positives and, to filter them too, negatives: what it
             finds at least as near to an anchor as its positive, less `guide_margin` in cosine, is ignored.
-        guide_margin: see `guide`.
+        guide_margin: see there.
         queue: ``(Q, d)`` older embeddings, far from all, without a gradient (He et al. 2020, MoCo).
         own_negatives: ``(N, k, d)`` far candidates that only their anchor sees, as mixed ones are.
         weights: ``(N,)``, per anchor.
@@ -67,18 +67,14 @@ def pairs(
         guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, len(more)), anchors.device)
         relation = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin, first)
         back = (guide[1], guide[0])
-    embeddings = {"anchors": anchors, "positives": positives, "negatives": negatives, "queue": queue}
+    embeddings = {"anchors": anchors, "positives": positives, "negatives": negatives, "own_negatives": own_negatives}
     options: dict[str, Any] = {"groups": groups, "guide_margin": guide_margin, "weights": weights}
     return Contrast(
         anchors,
         with_queue([positives, more], queue),
         relation,
         "pairs",
-        Recipe(
-            pairs,
-            {**embeddings, "own_negatives": own_negatives},
-            {**options, "guide": guide, "negative_groups": negative_groups},
-        ),
+        Recipe(pairs, embeddings | {"queue": queue}, {**options, "guide": guide, "negative_groups": negative_groups}),
         own=own,
         weights=check_weights(weights, count, anchors),
         transpose=partial(pairs, positives, anchors, guide=back, **options),

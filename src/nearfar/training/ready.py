@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 GENTLY = 0.01
-"""Of a static encoder's usual rate, where there are lone texts alone: views say little that its start does not know, and
-a higher rate unlearns that (docs/recipes.md)."""
+"""Of a static encoder's usual rate, where there are lone texts alone: views say little that its start does not know,
+and a higher rate unlearns that (docs/recipes.md)."""
 
 
 def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
