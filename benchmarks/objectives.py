@@ -34,7 +34,7 @@ LIBRARIES: dict[str, Callable[[int, int], dict[str, Pair]]] = {
 }
 PEERS = {"pytorch-metric-learning": (256,), "sentence-transformers": (512, 1024)}
 """How many rows a comparison with other libraries has: theirs soon take minutes a step, or all memory."""
-LIMIT_BYTES, LIMIT_SECONDS = 8 * 2**30, 10
+LIMIT_BYTES, LIMIT_SECONDS = 8 * 2**30, 60
 
 
 def interleaved(runs: dict[str, Run], rounds: int) -> dict[str, float]:
@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", type=int, nargs="*", default=[16_384])
     parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=list(LIBRARIES), help="for peers, limits")
+    parser.add_argument("--sizes", type=int, nargs="+", help="rows of a comparison with peers")
     parser.add_argument("--attempt", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.attempt:
@@ -188,7 +189,7 @@ def main() -> None:
     if "dense" in options.part:
         against("dense PyTorch", (512, 1024, 2048), 3 * options.rounds, wanted)
     for library in [name for name in PEERS if name in options.libraries] if "peers" in options.part else ():
-        against(library, PEERS[library], options.rounds, wanted)
+        against(library, tuple(options.sizes or PEERS[library]), options.rounds, wanted)
     for rows in options.memory if "memory" in options.part else ():
         memory(rows)
     if "limits" in options.part:
