@@ -33,7 +33,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     help_text = (field.description or "") + _default(field.default)
     kind: Any = _kind(field.annotation) | None
-    annotation = Annotated[kind, typer.Option(help=help_text)]
+    choices = "|".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else None
+    annotation = Annotated[kind, typer.Option(help=help_text, metavar=choices)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

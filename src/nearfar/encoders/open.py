@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
+ADDED = ("bos", "eos", "cls", "sep", "pad")
+"""Special tokens that a tokenizer adds to a text, as transformers names them."""
+
+
 def open_model(name: str | Path, *, device: str | None = None) -> SentenceTransformer:
     """Open a SentenceTransformer.
 
@@ -110,8 +114,9 @@ class TransformerEncoder:
         What follows, positions among it, is added to the changed vectors, so tokens that change places are tokens
         whose positions change.
         """
-        ids = features["input_ids"]
-        special = torch.tensor(self.model[0].tokenizer.all_special_ids, device=ids.device)
+        ids, tokenizer = features["input_ids"], self.model[0].tokenizer
+        added = [getattr(tokenizer, f"{name}_token_id", None) for name in ADDED]  # an unknown word is a text's own
+        special = torch.tensor([number for number in added if number is not None], device=ids.device)
         mask = features["attention_mask"].bool() & ~torch.isin(ids, special)
         layer = self.model[0].model.get_input_embeddings()
         handle = layer.register_forward_hook(lambda module, inputs, vectors: change(vectors, mask))

@@ -157,10 +157,14 @@ class StaticEncoder:
     def _changed(self, tokens: Tokens, change: Change) -> Tensor:
         """The means of token vectors that `change` has been at, which therefore are laid out one by one."""
         ids, mask = (torch.from_numpy(part).to(self.vectors.device) for part in tokens.padded())
-        vectors = embedding(ids, self.vectors, sparse=True)
+        rows = ids[mask].unique()  # once each and rising: their gradient is coalesced as it comes
+        if not len(rows):
+            return self.vectors.new_zeros((len(tokens), self.vectors.shape[1]))
+        used = embedding(rows, self.vectors, sparse=True)
         if self.log_weights is not None:
-            vectors = vectors * embedding(ids, self.log_weights, sparse=True).exp()
-        total = (change(vectors, mask) * mask[..., None]).sum(1)
+            used = used * embedding(rows, self.log_weights, sparse=True).exp()
+        places = torch.searchsorted(rows, ids).clamp(max=len(rows) - 1)  # of padding: any
+        total = (change(embedding(places, used), mask) * mask[..., None]).sum(1)
         return total / mask.sum(1, keepdim=True).clamp(min=1)
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:

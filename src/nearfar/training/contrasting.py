@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from nearfar.training.groups import Ids, duplicate_groups, groups_of_negatives
 from nearfar.training.sources import Batch
 
 Queue = Callable[[Batch], Tensor | None]
-Mix = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor | None]
+Mix = Callable[[Contrast], Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Contrasting:
         any_length: whether the objective looks at directions alone.
         guide_margin: see `Settings`.
         queue: older embeddings that are far from a batch, or None.
-        mix: own negatives from anchors, positives, groups and negatives; or None.
+        mix: own negatives out of what is far in a contrast, or None.
     """
 
     encoder: Encoder
@@ -56,7 +57,8 @@ class Contrasting:
         if batch.kind == "views":
             return views(first, others[0], groups=groups, guide=guide, guide_margin=self.guide_margin, queue=queue)
         negatives = others[1] if len(others) > 1 else None
-        return pairs(
+        make = partial(
+            pairs,
             first,
             others[0],
             negatives,
@@ -65,8 +67,10 @@ class Contrasting:
             guide=guide,
             guide_margin=self.guide_margin,
             queue=queue,
-            own_negatives=None if self.mix is None else self.mix(first, others[0], groups, negatives),
         )
+        contrast = make()
+        own = None if self.mix is None else self.mix(contrast)
+        return contrast if own is None else make(own_negatives=own)
 
     def _embed(self, columns: Sequence[Tokens], change: Change | None) -> list[Tensor]:
         if change is None or len(columns) < 2:

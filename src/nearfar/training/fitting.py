@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nearfar.data import Table
 from nearfar.data.streams import Stream
+from nearfar.data.views import View
 from nearfar.errors import InputError
 from nearfar.objectives import MarginMSELoss, Objective
+from nearfar.settings import Settings
 
 Data = Table | Stream
 
@@ -36,6 +40,23 @@ def check_usable(data: Data, objective: Objective) -> None:
         )
     found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else "pairs"
     raise InputError(f"{data.source}: found {found}, which {name} has no place for; wanted {_wanted(objective)}")
+
+
+def check_suited(data: Sequence[Data], objective: Objective, settings: Settings, views: Sequence[View]) -> None:
+    """Raise an InputError where a setting would change nothing, whichever of the data a batch is from."""
+    kinds = {contrast_for(one, objective) for one in data}
+    changed = ", ".join(view.name for view in views if view.space == "embedding" and view.name != "dropout")
+    for name, found, wanted in (
+        ("mixed", settings.mixed, {"pairs"}),
+        ("queue", settings.queue, {"pairs", "views", "labelled"}),
+        ("guide", settings.guide, {"pairs", "views", "labelled"}),
+        ("view", changed, {"pairs", "views", "graded"}),
+    ):
+        if found and not kinds & wanted:
+            raise InputError(
+                f"--{name}: found {found}, wanted none: {type(objective).__name__} makes"
+                f" {' and '.join(sorted(map(str, kinds)))} of this data, and it has no place there"
+            )
 
 
 def _negatives(data: Data) -> bool:

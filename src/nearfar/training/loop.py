@@ -26,7 +26,7 @@ from nearfar.objectives import Objective, build_objective
 from nearfar.settings import Settings
 from nearfar.training.contrasting import Contrasting
 from nearfar.training.feeds import Feed, TableFeed
-from nearfar.training.fitting import Data, check_usable
+from nearfar.training.fitting import Data, check_suited, check_usable
 from nearfar.training.held_out import hold_out
 from nearfar.training.memory import Memory
 from nearfar.training.mining import Miner
@@ -128,6 +128,7 @@ def train(
     for one in data:
         check_usable(one, objective)
     views = parse_views(settings, data)
+    check_suited(data, objective, settings, views.views)
     accelerator = Accelerator()
     if accelerator.num_processes > 1:
         raise InputError(

@@ -19,8 +19,8 @@ class Memory:
 
     He et al. 2020, "Momentum Contrast for Unsupervised Visual Representation Learning", eq. 2: the copy's parameters
     become ``m * copy + (1 - m) * encoder`` after each step. As in ESimCSE (Wu et al. 2022) positives come from the
-    encoder itself and the copy fills the queue alone. Texts of the batch at hand are left out of what it sees: an
-    older embedding of one's own positive is no negative.
+    encoder itself and the copy fills the queue alone. Texts of the batch at hand are left out of what it sees, and
+    those of its labels where there are labels: an older embedding of what is near is no negative.
 
     Args:
         encoder: the one that learns.
@@ -38,7 +38,7 @@ class Memory:
         """``(q, d)``: what is far from this batch, the newest last; None while there is nothing."""
         if self.embeddings is None:
             return None
-        return self.embeddings[torch.from_numpy(~np.isin(self.ids, np.concatenate(batch.ids)))]
+        return self.embeddings[torch.from_numpy(~np.isin(self.ids, np.concatenate(_ids(batch))))]
 
     @torch.no_grad()
     def update(self, batch: Batch) -> None:
@@ -46,7 +46,7 @@ class Memory:
         for old, new in zip(self.copy.parameters(), self.encoder.parameters(), strict=True):
             old.lerp_(new, 1 - self.momentum)
         place = min(1, len(batch.tokens) - 1)
-        tokens, ids = self._newest(batch.tokens[place], batch.ids[place])
+        tokens, ids = self._newest(batch.tokens[place], _ids(batch)[place])
         self.copy.model.train()
         embedded = self.copy.embed(tokens)
         known = [] if self.embeddings is None else [self.embeddings]
@@ -56,3 +56,8 @@ class Memory:
     def _newest(self, tokens: Tokens, ids: Ids) -> tuple[Tokens, Ids]:
         rows = np.arange(max(0, len(ids) - self.size), len(ids))
         return tokens.take(rows), ids[rows]
+
+
+def _ids(batch: Batch) -> tuple[Ids, ...]:
+    """What makes two texts near: for each column its texts, or their labels."""
+    return batch.ids if batch.kind != "labelled" or batch.marks is None else (batch.marks,)

@@ -1,4 +1,4 @@
-"""Own negatives mixed from an anchor's hardest far positives in the batch (MoCHi)."""
+"""Own negatives mixed from an anchor's hardest far candidates (MoCHi)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nearfar.data.negatives.mixing import mix_negatives
+from nearfar.contrasts import Contrast
 from nearfar.training.contrasting import Mix
 
 HARDEST = 64
@@ -14,18 +14,27 @@ HARDEST = 64
 
 
 def mixer(count: int) -> Mix:
-    """Mixes so many negatives an anchor, each between two of its hardest, as `mix_negatives` does."""
+    """Mixes so many negatives an anchor, each between two of its hardest.
+
+    Kalantidis et al. 2020, "Hard Negative Mixing for Contrastive Learning", eq. 3, as `mix_negatives`; but two
+    candidates are drawn for each anchor before any is fetched, and what the contrast holds for near or ignores (a
+    duplicate, what a guide filters) is not among them. Those of a queue are. None where an anchor has nothing far.
+    """
 
     @torch.no_grad()
-    def mix(anchors: Tensor, positives: Tensor, groups: Tensor, negatives: Tensor | None) -> Tensor | None:
-        candidates = normalize(positives if negatives is None else torch.cat([positives, negatives]), dim=1)
-        scores = normalize(anchors, dim=1) @ candidates.T
-        near = groups[:, None] == groups
-        scores[:, : len(anchors)].masked_fill_(near.to(scores.device), -torch.inf)
+    def mix(contrast: Contrast) -> Tensor | None:
+        candidates = normalize(contrast.candidates, dim=1)
+        scores = normalize(contrast.anchors, dim=1) @ candidates.T
+        strip = contrast.relation(slice(0, len(contrast)))
+        for row, column in (strip.near, strip.ignored):
+            scores[row, column] = -torch.inf
         best, place = scores.topk(min(HARDEST, scores.shape[1]), dim=1)
-        if bool((best[:, 0] == -torch.inf).any()):  # a batch of one group: an anchor has nothing to be mixed of
+        far = (best > -torch.inf).sum(1, keepdim=True)
+        if not bool(far.all()):
             return None
-        place = place.where(best > -torch.inf, place[:, :1])  # where fewer are far, the hardest stands in
-        return mix_negatives(anchors, candidates[place], mixed=count, hardest=HARDEST)
+        lots = (torch.rand((len(scores), 2 * count)).to(far.device) * far).long().minimum(far - 1)
+        first, second = candidates[place.gather(1, lots)].chunk(2, dim=1)
+        share = torch.rand((len(scores), count, 1)).to(first)
+        return normalize(share * first + (1 - share) * second, dim=-1)
 
     return mix

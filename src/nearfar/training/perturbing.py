@@ -27,7 +27,7 @@ def change_of(views: Sequence[View]) -> Change | None:
 
 
 def attacked(view: Adversarial, loss: Callable[[Change], Tensor], before: Change | None) -> Change:
-    """The change that raises the loss most, to first order.
+    """The change that raises the loss most, to first order, given the random draws that come next.
 
     Args:
         view: how far it goes.
@@ -41,8 +41,9 @@ def attacked(view: Adversarial, loss: Callable[[Change], Tensor], before: Change
         moves.append(torch.zeros_like(vectors, requires_grad=True))
         return vectors + moves[0]
 
-    value = loss(probe)
-    (slope,) = torch.autograd.grad(value, moves, materialize_grads=True)
+    with torch.random.fork_rng():  # the step is trained on under the draws that its gradient was taken under
+        (slope,) = torch.autograd.grad(loss(probe), moves, materialize_grads=True)
+        slope = view.aimed(slope)
 
     def change(vectors: Tensor, mask: Tensor) -> Tensor:
         vectors = vectors if before is None else before(vectors, mask)

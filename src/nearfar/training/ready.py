@@ -143,13 +143,14 @@ def embed_rows(source: Source, encoder: Encoder) -> Vectors:
 
 
 @torch.no_grad()
-def embed_all(tokens: Tokens, encoder: Encoder, size: int = 1024) -> Vectors:
-    """``(n, d)``: all texts, a run of them at a time, in evaluation mode."""
+def embed_all(tokens: Tokens, encoder: Encoder) -> Vectors:
+    """``(n, d)``: all texts, those of like length together, in evaluation mode."""
     training, _ = encoder.model.training, encoder.model.eval()
-    runs = (np.arange(start, min(start + size, len(tokens))) for start in range(0, len(tokens), size))
-    found = [encoder.embed(tokens.take(rows)).cpu().float().numpy() for rows in runs]
+    order = np.argsort(tokens.lengths, kind="stable")  # so that little padding is computed
+    runs = (order[start : start + encoder.batch_size] for start in range(0, len(order), encoder.batch_size))
+    found = np.concatenate([encoder.embed(tokens.take(rows)).cpu().float().numpy() for rows in runs])
     encoder.model.train(training)
-    return np.concatenate(found)
+    return found[np.argsort(order)]
 
 
 def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[Data]) -> Settings:

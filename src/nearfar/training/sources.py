@@ -127,16 +127,18 @@ class Passing:
         if negatives := [text for role in roles[2:] for text in texts[role]]:
             columns.append(negatives)
         original = columns
-        if roles == ["text"] and self.kind != "labelled":
+        viewed = roles == ["text"] and self.kind != "labelled"
+        if viewed:
             original, columns = 2 * columns, list(self.views.pairs(columns[0], rows, seed=self.seed, epoch=epoch))
         marks = next((texts[role] for role in MARKS if role in texts), None)
+        guided = () if self.guide is None else tuple(map(self.guide, original[:1] if viewed else original))
         return Batch(
             self.source,
             self.kind,
             tuple(self.encoder.tokenise([column]) for column in columns),
             tuple(numbers_of(column) for column in original),
             None if marks is None else np.asarray(marks) if self.kind == "graded" else numbers_of(marks),
-            None if self.guide is None else tuple(self.guide(column) for column in original),
+            (2 * guided if viewed else guided) or None,
         )
 
 

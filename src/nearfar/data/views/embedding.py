@@ -83,7 +83,8 @@ class Cutoff(EmbeddingView):
 
     def _span(self, vectors: Tensor, mask: Tensor, generator: Generator | None) -> Tensor:
         counts, place = mask.sum(1, keepdim=True), mask.cumsum(1) - 1
-        width = (self.rate * counts).round().long().clamp(min=1).minimum(counts - 1)  # one token stays at least
+        least = int(self.rate > 0)
+        width = (self.rate * counts).round().long().clamp(min=least).minimum(counts - 1)  # one token stays at least
         first = (uniform(vectors, counts.shape, generator) * (counts - width + 1)).long()
         return mask & (place >= first) & (place < first + width)
 
@@ -121,8 +122,13 @@ class Gaussian(EmbeddingView):
     source = "Zhou et al. 2022, DCLR, for noise in this space"
 
     def change(self, vectors: Tensor, mask: Tensor, generator: Generator | None = None) -> Tensor:
-        noise = vectors.new_empty(vectors.shape).normal_(generator=generator)
-        return vectors + self.scale * root_mean_square(vectors, mask) * noise * mask[..., None]
+        import torch
+
+        noise = torch.zeros_like(vectors)
+        count = int(mask.sum())  # most of a padded batch can be padding, and normal draws are dear
+        draws = noise.new_empty((count, vectors.shape[2])).normal_(generator=generator)
+        noise[mask] = self.scale * root_mean_square(vectors, mask) * draws
+        return noise.add_(vectors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,12 +172,15 @@ class Adversarial(EmbeddingView):
     breaks = "nothing in the text; costs a second pass"
     source = "Goodfellow et al. 2015; Yan et al. 2021, ConSERT"
 
+    def aimed(self, slope: Tensor) -> Tensor:
+        """The gradient at the texts ``(n, L, d)`` that the view is applied to, and 0 at the others."""
+        if self.probability == 1:
+            return slope
+        return slope * (uniform(slope, (len(slope), 1, 1), None) < self.probability)
+
     def step(self, vectors: Tensor, mask: Tensor, slope: Tensor) -> Tensor:
         """The vectors moved along the sign of the loss's gradient at them, ``(n, L, d)``."""
-        moved = mask[..., None]
-        if self.probability < 1:
-            moved = moved & (uniform(vectors, (len(vectors), 1, 1), None) < self.probability)
-        return vectors + self.epsilon * root_mean_square(vectors, mask) * slope.sign() * moved
+        return vectors + self.epsilon * root_mean_square(vectors, mask) * slope.sign() * mask[..., None]
 
 
 EMBEDDING_VIEWS: tuple[type[EmbeddingView], ...] = (Dropout, Cutoff, Shuffle, Gaussian, Mixup, Adversarial)
