@@ -52,7 +52,7 @@ def of_negatives(guide: str) -> dict[str, Options]:
         "in the batch": {},
         "no text twice in a batch": {"batches": "no-duplicates"},
         "near texts in a batch": {"batches": "cluster"},
-        "mined anew each epoch": {"mine_every": 20},
+        "mined anew every 5 steps": {"mine_every": 5},
         "mixed (MoCHi), 4": {"mixed": 4},
         "queue of 4,096 (MoCo)": {"queue": 4096},
         "guide": {"guide": guide, "guide_margin": 0.0},
