@@ -49,4 +49,4 @@ def _kind(annotation: Any) -> Any:
 def _default(value: Any) -> str:
     if value is None:
         return ""
-    return f" [{', '.join(value) if isinstance(value, list) else value}]"
+    return f" Default: {', '.join(value) if isinstance(value, list) else value}."
