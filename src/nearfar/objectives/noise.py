@@ -14,7 +14,7 @@ from nearfar.execution import Terms
 from nearfar.objectives.base import Reduction, check_choice, check_finite, check_flag, check_positive
 from nearfar.objectives.near import Near, softplus
 from nearfar.objectives.pairwise import PairwiseLoss
-from nearfar.objectives.spaces import Space, cosine, dot, shifted
+from nearfar.objectives.spaces import Space, cosine, dot, shifted, wide
 
 
 class LogisticLoss(PairwiseLoss):
@@ -96,7 +96,7 @@ class NCELoss(LogisticLoss):
                 "log_noise: found None, wanted the log-probabilities of positives and noise (without them: NEGLoss)"
             )
         log_draws = math.log(contrast.columns - 1)  # of all but the positive
-        of_own, of_shared = (-(log + log_draws) for log in contrast.log_noise)
+        of_own, of_shared = (-(wide(log) + log_draws) for log in contrast.log_noise)
         return shifted(dot(contrast), 1.0, of_shared, of_own)
 
 
