@@ -118,10 +118,10 @@ class VectorSearch:
             wide = len(parts) * SPREAD
             group = groups[:, :wide].topk(min(count, wide), sorted=False).indices
             member = (torch.arange(GROUP) * SPREAD + (group % SPREAD)[:, :, None]).flatten(1)
-            number = (group // SPREAD).repeat_interleave(GROUP, dim=1)
-            scores = products.flatten()[(number * rows + torch.arange(rows)[:, None]) * BLOCK + member]
+            of_part = (group // SPREAD).repeat_interleave(GROUP, dim=1)
+            scores = products.flatten()[(of_part * rows + torch.arange(rows)[:, None]) * BLOCK + member]
             best, chosen = torch.cat([best, scores], 1).topk(count)
-            places = torch.cat([places, start + number * BLOCK + member], 1).gather(1, chosen)
+            places = torch.cat([places, start + of_part * BLOCK + member], 1).gather(1, chosen)
         return places.masked_fill_(best == -torch.inf, -1), best.float()
 
     def _compared(self, queries: Tensor, places: Tensor, depth: int) -> tuple[Tensor, Tensor]:
