@@ -216,6 +216,13 @@ def test_every_reason_is_counted() -> None:
     np.testing.assert_allclose(mined.positive_scores, [0.9], atol=1e-6)
 
 
+def test_asking_for_more_than_memory_holds_gives_what_there_is() -> None:
+    data = nf.Table.from_columns({"anchor": ["ab", "cd", "ef"], "positive": ["a", "c", "e"]})
+    mined = nf.mine_negatives(data, bags, rules=Rules(count=10**12))
+    assert mined.count == 2
+    assert mined.wanted == 10**12
+
+
 def test_a_random_draw_is_even_over_the_window() -> None:
     texts = [f"{'a' * (i + 1)}{'b' * 9}" for i in range(12)]
     data = nf.Table.from_columns({"anchor": [f"b{'c' * i}" for i in range(400)], "positive": ["d"] * 400})
