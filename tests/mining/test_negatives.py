@@ -166,6 +166,34 @@ def test_laws_of_what_is_mined(pairs: list[tuple[str, str]], corpus: list[str], 
         assert np.nanmax(mined.scores) <= np.float32(how.limits.max_score)
 
 
+def joined(anchor: str, rows: list[tuple[str, str, str]]) -> set[str]:
+    """All texts and groups that hang together with this anchor's."""
+    found, before = {anchor}, set[str]()
+    while found != before:
+        before = found
+        found = found.union(*({a, b, f"group {group}"} for a, b, group in rows if {a, b, f"group {group}"} & found))
+    return found
+
+
+@given(st.lists(st.tuples(words, words, st.sampled_from("xyz")), min_size=2, max_size=20), st.lists(words, max_size=5))
+def test_no_negative_is_of_the_anchors_group(rows: list[tuple[str, str, str]], corpus: list[str]) -> None:
+    """Groups of rows that share a text are one; every other candidate is taken, and the groups are written."""
+    anchors, positives, groups = map(list, zip(*rows, strict=True))
+    data = nf.Table.from_columns({"anchor": anchors, "positive": positives, "group": groups})
+    apart = {anchor: {*corpus, *positives} - joined(anchor, rows) for anchor in anchors}
+    if not any(apart.values()):
+        with pytest.raises(nf.InputError, match="found no negative"):
+            nf.mine_negatives(data, bags, corpus=corpus)
+        return
+    mined = nf.mine_negatives(data, bags, corpus=corpus, rules=Rules(count=40))
+    for anchor, places in zip(mined.task.anchors, mined.places, strict=True):
+        assert {mined.task.candidates[place] for place in places if place >= 0} == apart[anchor]
+    kept = [row for row in rows if apart[row[0]]]
+    for form in ("tuples", "triplets"):
+        (batch,) = mined.batches(form)
+        assert {*zip(batch["anchor"], batch["positive"], batch["group"], strict=True)} == {*kept}
+
+
 def test_every_reason_is_counted() -> None:
     """One anchor, ten candidates at known cosines; what becomes of each is written beside it."""
     at = {
@@ -186,6 +214,13 @@ def test_every_reason_is_counted() -> None:
     assert [mined.task.candidates[place] for place in mined.places[0]] == ["first", "second"]
     np.testing.assert_allclose(mined.scores[0], [0.6, 0.5], atol=1e-6)
     np.testing.assert_allclose(mined.positive_scores, [0.9], atol=1e-6)
+
+
+def test_asking_for_more_than_memory_holds_gives_what_there_is() -> None:
+    data = nf.Table.from_columns({"anchor": ["ab", "cd", "ef"], "positive": ["a", "c", "e"]})
+    mined = nf.mine_negatives(data, bags, rules=Rules(count=10**12))
+    assert mined.count == 2
+    assert mined.wanted == 10**12
 
 
 def test_a_random_draw_is_even_over_the_window() -> None:

@@ -32,6 +32,7 @@ MEANINGS = {
     "taken": "taken as negatives",
     "positive": "a positive of the anchor",
     "anchor": "the anchor's own text",
+    "group": "of the anchor's group",
     "absolute_margin": "within the absolute margin of the positive",
     "relative_margin": "within the relative margin of the positive",
     "max_score": "above the highest score",
@@ -139,9 +140,9 @@ def mine(
 ) -> None:
     """Find hard negatives: near an anchor, and none of its positives.
 
-    Candidates are the distinct positives, and what --corpus adds. Rows of one anchor share their positives. Neighbours
-    that are positives or that a limit refuses are struck off; the window counts what is left. `nearfar train` reads the
-    file as it is.
+    Candidates are the distinct positives, and what --corpus adds. Rows of one anchor share their positives; rows of one
+    group, where there is such a column, are no negatives of each other. Neighbours that are positives or that a limit
+    refuses are struck off; the window counts what is left. `nearfar train` reads the file as it is.
 
     Example: nearfar mine my-model pairs.tsv -o mined.jsonl --count 5 --relative-margin 0.05
 

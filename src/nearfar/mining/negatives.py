@@ -49,7 +49,8 @@ def mine_negatives(
         nf.train(mined.table)
 
     Args:
-        table: with anchor and positive; rows of one anchor share their positives. Negatives it has are not looked at.
+        table: with anchor and positive; rows of one anchor share their positives, and what shares a group is no
+            negative. Negatives it has are not looked at.
         model: an encoder, or a function from texts to vectors; not asked for by bm25.
         method: "exact": the nearest by cosine; "index": about these, for a million candidates or more; "bm25": by
             words; "mix": ranked by both (reciprocal rank fusion), scored by cosine.
@@ -71,7 +72,7 @@ def mine_negatives(
     if model is None and method != "bm25":
         raise InputError(f"model: found none, wanted an encoder for method {method!r}")
     rules = rules or Rules()
-    task = Task.of(table.column("anchor"), table.column("positive"), corpus)
+    task = Task.of_table(table, corpus)
     search = _search(task, model, method, encoding or Encoding(), progress)
     watch = None if progress is None else partial(progress, "mining")
     return mine(task, search, rules, source=table.source, progress=watch)

@@ -15,8 +15,8 @@ from nearfar.errors import InputError
 
 LIMITS = ("absolute_margin", "relative_margin", "max_score", "min_score")
 REASONS = (
-    "taken", "positive", "anchor", *LIMITS, *(f"judge_{name}" for name in LIMITS), "before_window", "after_window",
-    "not_drawn",
+    "taken", "positive", "anchor", "group", *LIMITS, *(f"judge_{name}" for name in LIMITS), "before_window",
+    "after_window", "not_drawn",
 )  # fmt: skip
 """What became of a neighbour, in the order in which it is asked."""
 
@@ -84,9 +84,8 @@ class Chooser:
     @property
     def depth(self) -> int:
         """Neighbours looked at: the window, and room for what is struck off in any case."""
-        most = self.task.most_positives
-        room = most + bool((self.task.own >= 0).any())
-        return min(self.rules.end(most) + room, len(self.task.candidates))
+        room = self.task.most_near + bool((self.task.own >= 0).any())
+        return min(self.rules.end(self.task.most_positives) + room, len(self.task.candidates))
 
     def choose(self, start: int, stop: int, generator: np.random.Generator) -> tuple[Neighbours, Scores]:
         """Decide about the neighbours of the anchors from `start` to `stop`.
@@ -100,9 +99,11 @@ class Chooser:
         pairs = task.pairs[task.starts[start] : task.starts[stop]]
         firsts = task.starts[start:stop] - task.starts[start]
         scores = self.search.pair_scores(pairs[:, 0], pairs[:, 1])
+        positive = task.is_positive(anchors, found.places)
         if not rules.include_positives:
-            found.mark(task.is_positive(anchors, found.places), "positive")
+            found.mark(positive, "positive")
         found.mark(found.places == task.own[start:stop, None], "anchor")
+        found.mark(task.of_group(anchors, found.places) & ~positive, "group")
         found.refuse(rules.limits, np.minimum.reduceat(scores, firsts))
         if rules.judge is not None:
             scores = self._judged(pairs[:, 0], pairs[:, 1])

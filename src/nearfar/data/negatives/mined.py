@@ -10,6 +10,7 @@ import numpy as np
 
 from nearfar.data.negatives.hits import Ids, Scores
 from nearfar.data.negatives.task import Task
+from nearfar.data.roles import GROUP
 from nearfar.data.tables import Table
 from nearfar.errors import InputError
 
@@ -73,7 +74,8 @@ class Mined:
             form: "tuples": anchor, positive, negative_1 ..., a row for each of the table's; "triplets": anchor,
                 positive, negative, a row for each negative; "pairs": sentence1, sentence2, score (1 or 0, near or
                 far) and similarity, a row for each positive and each negative; "lists": anchor, texts, labels (1 or
-                0) and scores, a row for each of the table's. Tuples and triplets have columns of the scores as well.
+                0) and scores, a row for each of the table's. Tuples and triplets have columns of the scores and of the
+                table's groups as well.
             fewer: of tuples alone, a row with fewer negatives than columns: "repeat" starts again from its first
                 one, "drop" leaves the row out.
 
@@ -98,6 +100,11 @@ class Mined:
     def _anchors(self, rows: Ids) -> list[str]:
         return [self.task.anchors[number] for number in self.task.rows[rows, 0]]
 
+    def _groups(self, rows: Ids) -> dict[str, list[Any]]:
+        """The column of groups, which training has a use for too; nothing where the table has none."""
+        groups = self.task.groups
+        return {} if groups is None else {GROUP: [groups[row] for row in rows]}
+
     def _tuples(self, rows: Ids) -> dict[str, list[Any]]:
         numbers = self.task.rows[rows, 0]
         column = np.arange(self.count) % self.found[numbers][:, None]
@@ -110,7 +117,8 @@ class Mined:
             **{name: self._texts(places[:, i]) for i, name in enumerate(one)},
         }
         texts["positive_score"] = self.positive_scores[rows].tolist()
-        return texts | {f"{name}_score": scores[:, i].tolist() for i, name in enumerate(one)}
+        scored = {f"{name}_score": scores[:, i].tolist() for i, name in enumerate(one)}
+        return texts | scored | self._groups(rows)
 
     def _flat(self, rows: Ids) -> tuple[Ids, Ids, Ids]:
         """Of each negative of these rows: the row, the anchor's number, the column."""
@@ -125,6 +133,7 @@ class Mined:
             "negative": self._texts(self.places[number, column]),
             "positive_score": self.positive_scores[row].tolist(),
             "negative_score": self.scores[number, column].tolist(),
+            **self._groups(row),
         }
 
     def _pairs(self, rows: Ids) -> dict[str, list[Any]]:

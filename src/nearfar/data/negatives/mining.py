@@ -40,14 +40,15 @@ def mine(
     start, generator = time.perf_counter(), np.random.default_rng(rules.seed)
     chooser, total = Chooser(task, search, rules), len(task.anchors)
     step = ANCHORS if rules.judge is None else JUDGED
-    places = np.full((total, rules.count), -1, np.int64)
-    scores = np.full((total, rules.count), np.nan, np.float32)
+    most = min(rules.count, chooser.depth)  # what is asked for may be more than there is memory for
+    places = np.full((total, most), -1, np.int64)
+    scores = np.full((total, most), np.nan, np.float32)
     positive = np.empty(len(task.pairs), np.float32)
     fates: Counter[int] = Counter()
     for first in range(0, total, step):
         last = min(first + step, total)
         found, positive[task.starts[first] : task.starts[last]] = chooser.choose(first, last, generator)
-        places[first:last], scores[first:last] = taken(found, rules.count)
+        places[first:last], scores[first:last] = taken(found, most)
         numbers, counts = np.unique(found.fates, return_counts=True)
         fates.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
         if progress is not None:

@@ -64,8 +64,10 @@ class View:
 
     def __str__(self) -> str:
         """``name:option=value,...``, which `parse_view` reads back."""
-        values = {each.name: getattr(self, each.name) for each in options(type(self))}
-        return f"{self.name}:" + ",".join(f"{name}={escaped(value)}" for name, value in values.items() if value != "")
+        values = {each: getattr(self, each.name) for each in options(type(self))}
+        return f"{self.name}:" + ",".join(
+            f"{each.name}={escaped(value)}" for each, value in values.items() if not value == each.default == ""
+        )
 
 
 def options(view: type[View]) -> list[Field[Any]]:

@@ -11,6 +11,7 @@ from nearfar.data.views.base import TextView, option
 from nearfar.data.views.draws import pick
 from nearfar.data.views.units import cut
 from nearfar.data.views.words import UnitView
+from nearfar.errors import InputError
 
 END = re.compile(r"""[.!?…]["'”’»)\]]*\s+|[。！？][」』”’）]*\s*|[\n\u2028\u2029]""")
 """A mark with what closes after it and white space, of which Chinese and Japanese need none; or a new line."""
@@ -57,12 +58,17 @@ class Span(UnitView):
     shortest: int = option(4, "units of a run at least", least=1)
     longest: int = option(256, "units of a run at most", least=1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.longest < self.shortest:
+            raise InputError(f"span: longest: found {self.longest}, wanted at least shortest, {self.shortest}")
+
     def split(self, text: str, random: Random) -> tuple[str, str]:
         parts = cut(text)
         size = len(parts)
         if size < 2:
             return text, text
-        low, high = min(self.shortest, size - 1), min(max(self.shortest, self.longest), size)
+        low, high = min(self.shortest, size - 1), min(self.longest, size)
         # the k-th smallest of n uniform numbers is Beta(k, n + 1 - k)
         long = sorted(random.random() for _ in range(5))[3]
         short = sorted(random.random() for _ in range(5))[1]
