@@ -99,6 +99,17 @@ def test_a_queue_leaves_out_the_labels_of_the_batch() -> None:
     assert torch.equal(queue, memory.embeddings[[2, 5]])
 
 
+def test_a_queue_leaves_out_the_groups_of_the_batch() -> None:
+    columns = {"anchor": texts(12), "positive": texts(24)[12:], "group": list("xyz") * 4}
+    memory = Memory(encoder(), size=50, momentum=0.5)
+    source, batch = batch_of(nf.Table.from_columns(columns), [9, 10])  # x and y
+    memory.update(source.batch(np.arange(6), 0))
+    queue = memory.queue(batch)
+    assert queue is not None
+    assert memory.embeddings is not None
+    assert torch.equal(queue, memory.embeddings[[2, 5]])
+
+
 def corners(count: int) -> torch.Tensor:
     return torch.eye(count)
 

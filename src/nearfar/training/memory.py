@@ -20,7 +20,7 @@ class Memory:
     He et al. 2020, "Momentum Contrast for Unsupervised Visual Representation Learning", eq. 2: the copy's parameters
     become ``m * copy + (1 - m) * encoder`` after each step. As in ESimCSE (Wu et al. 2022) positives come from the
     encoder itself and the copy fills the queue alone. Texts of the batch at hand are left out of what it sees, and
-    those of its labels where there are labels: an older embedding of what is near is no negative.
+    those of its labels or groups: an older embedding of what is near is no negative.
 
     Args:
         encoder: the one that learns.
@@ -32,13 +32,15 @@ class Memory:
         self.encoder, self.size, self.momentum = encoder, size, momentum
         self.copy = copy.deepcopy(encoder)
         self.embeddings: Tensor | None = None
-        self.ids: Ids = np.zeros(0, np.int64)
+        self.ids: Ids = np.zeros((0, 2), np.int64)
 
     def queue(self, batch: Batch) -> Tensor | None:
         """``(q, d)``: what is far from this batch, the newest last; None while there is nothing."""
         if self.embeddings is None:
             return None
-        return self.embeddings[torch.from_numpy(~np.isin(self.ids, np.concatenate(_ids(batch))))]
+        near = np.concatenate([_near(batch, place) for place in range(len(batch.tokens))])
+        known = [np.isin(old, new) for old, new in zip(self.ids.T, near.T, strict=True)]
+        return self.embeddings[torch.from_numpy(~np.logical_or(*known))]
 
     @torch.no_grad()
     def update(self, batch: Batch) -> None:
@@ -46,7 +48,7 @@ class Memory:
         for old, new in zip(self.copy.parameters(), self.encoder.parameters(), strict=True):
             old.lerp_(new, 1 - self.momentum)
         place = min(1, len(batch.tokens) - 1)
-        tokens, ids = self._newest(batch.tokens[place], _ids(batch)[place])
+        tokens, ids = self._newest(batch.tokens[place], _near(batch, place))
         self.copy.model.train()
         embedded = self.copy.embed(tokens)
         known = [] if self.embeddings is None else [self.embeddings]
@@ -58,6 +60,9 @@ class Memory:
         return tokens.take(rows), ids[rows]
 
 
-def _ids(batch: Batch) -> tuple[Ids, ...]:
-    """What makes two texts near: for each column its texts, or their labels."""
-    return batch.ids if batch.kind != "labelled" or batch.marks is None else (batch.marks,)
+def _near(batch: Batch, place: int) -> Ids:
+    """``(n, 2)``: what makes two texts of a column near: that they are equal, or of one label or group."""
+    texts = batch.ids[place]
+    if batch.marks is None or batch.kind == "graded" or place > 1:
+        return np.stack([texts, texts], axis=1)
+    return np.stack([texts, batch.marks], axis=1)

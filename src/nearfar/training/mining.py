@@ -73,7 +73,7 @@ class _Mine:
 
     @classmethod
     def of(cls, source: Tokenised) -> _Mine:
-        task = Task.of(source.table.column("anchor"), source.table.column("positive"))
+        task = Task.of_table(source.table)
         firsts = (np.unique(column, return_index=True)[1] for column in task.rows.T)  # both numbered as they come
         return cls(source, task, *firsts)
 

@@ -60,7 +60,7 @@ class Cutoff(EmbeddingView):
     """
 
     kind: str = option("tokens", "what is cut off: tokens, features or span")
-    rate: float = option(0.15, "share that is cut off", least=0, most=1)
+    rate: float = option(0.15, "share that is cut off", least=0, most=0.99)
     name = "cutoff"
     keeps = "most of the tokens, or most features of each"
     breaks = "the word that matters may be the one cut off, a negation for one"
@@ -139,7 +139,7 @@ class Mixup(EmbeddingView):
         alpha: of the Beta(alpha, alpha) that the share is drawn from; a small one mixes little in.
     """
 
-    alpha: float = option(0.2, "of the Beta distribution of the share; a small one mixes little in", above=0)
+    alpha: float = option(0.2, "of the Beta distribution of the share; a small one mixes little in", least=0.05)
     name = "mixup"
     keeps = "more than half of each token vector"
     breaks = "the topic leaks from another text, which is a negative of the same batch"
