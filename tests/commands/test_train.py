@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -372,9 +374,9 @@ def test_debug_shows_the_traceback(tables: dict[str, Path]) -> None:
 def test_interrupted_run_keeps_the_best_model(tables: dict[str, Path], tmp_path: Path) -> None:
     words = [sys.executable, "-m", "nearfar", "train", tables["pairs.tsv"], "-o", tmp_path / "out", *FAST]
     words += ["--minutes", 5, "--epochs", 10_000_000, "--evaluations", 5000]
-    with subprocess.Popen(
-        [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are deaf to it
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([str(word) for word in words], preexec_fn=heard, **pipes) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("step"):
