@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nearfar.errors import InputError
 
+Subwords = Literal["wordpiece", "bpe", "unigram"]
+
 
 class Settings(BaseModel):
     """Settings of a run; each says in its description what it does. None means: what suits encoder, data or objective.
@@ -72,7 +74,7 @@ class Settings(BaseModel):
     sif: float = Field(3e-3, gt=0, description="Smaller makes frequent tokens start shorter (static).")
     width: int = Field(256, ge=1, description="Numbers a vector (static).")
     vocabulary: int = Field(8_000, ge=100, description="Most subwords (static).")
-    tokenizer: Literal["wordpiece", "bpe", "unigram"] = Field("wordpiece", description="Kind of subwords (static).")
+    tokenizer: Subwords = Field("wordpiece", description="Kind of subwords (static).")
     buffer: int = Field(10_000, ge=2, description="Rows among which a stream is shuffled.")
     sample: int = Field(100_000, ge=2, description="Rows of a stream from which a static encoder is built.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of everything random.")

@@ -15,9 +15,10 @@ from torch.nn.functional import embedding
 
 from nearfar.encoders.base import Change
 from nearfar.encoders.rows import RowAdam, mean_rows
-from nearfar.encoders.subwords import MARK, Subwords, train_subwords
+from nearfar.encoders.subwords import MARK, train_subwords
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
+from nearfar.settings import Subwords
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -6,15 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from nearfar.errors import InputError
+from nearfar.settings import Subwords
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer, models
 
 Texts = Callable[[], Iterable[str]]
-Subwords = Literal["wordpiece", "bpe", "unigram"]
 
 UNKNOWN = "[UNK]"
 ALPHABET = 4_000

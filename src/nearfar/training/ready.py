@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +75,7 @@ def open_guide(settings: Settings) -> Embed | None:
     """
     if settings.guide is None:
         return None
-    model = open_model(Path(settings.guide) if Path(settings.guide).exists() else settings.guide)
+    model = open_model(settings.guide)
 
     def embed(texts: Sequence[str]) -> Vectors:
         vectors: Vectors = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)

@@ -26,7 +26,7 @@ def mix_negatives(
 
     with q the anchor and n_i, n_j drawn from the `hardest` negatives nearest to it (Kalantidis et al. 2020, "Hard
     Negative Mixing for Contrastive Learning", MoCHi; all vectors of length 1). Without a gradient. They are each
-    anchor's own, as `nearfar.triplets` takes them; in `nearfar.pairs` all anchors see all of them.
+    anchor's own, as `own_negatives` of `nearfar.pairs`; as its `negatives` all anchors would see them.
 
     Args:
         anchors: ``(N, d)``.

@@ -146,13 +146,12 @@ class Mixup(EmbeddingView):
     source = "Zhang et al. 2018; Lee et al. 2021, i-Mix"
 
     def change(self, vectors: Tensor, mask: Tensor, generator: Generator | None = None) -> Tensor:
-        rows = len(vectors)
         share = _beta(vectors, self.alpha, generator)
         share = share.minimum(1 - share)[:, None, None]
         partner = _permutation(vectors, generator)
         other = (vectors * mask[..., None])[partner]
         mixed = vectors + share * (other - vectors)
-        return mixed.where(mask[..., None], vectors) if rows > 1 else vectors
+        return mixed.where(mask[..., None], vectors)
 
 
 @dataclass(frozen=True, kw_only=True)
