@@ -2,7 +2,7 @@
 
 Small batches of a made-up table, with all that could gather something as it goes: checkpoints, measurements, a queue,
 mined negatives. Prints resident memory now and then, and the largest and the smallest of it after the first 1,000
-steps. Then what a checkpoint costs for a width of 256 and 30,000 subwords: milliseconds and megabytes.
+steps.
 
     python benchmarks/soak.py [STEPS]
 """
@@ -10,7 +10,6 @@ steps. Then what a checkpoint costs for a width of 256 and 30,000 subwords: mill
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -19,8 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import nearfar as nf
-from nearfar.training.checkpoints import checkpoints_in
-from nearfar.training.keeping import Keeper
+from nearfar.training.outcome import Step
 
 STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
 WARM, EVERY, FLAT = 1_000, 100, 0.05
@@ -50,7 +48,7 @@ def soak(folder: Path) -> None:
     """The run, and resident memory during it."""
     found: list[tuple[int, float]] = []
 
-    def watch(step: nf.training.outcome.Step) -> None:
+    def watch(step: Step) -> None:
         if step.number % EVERY == 0:
             found.append((step.number, resident()))
 
@@ -70,36 +68,6 @@ def soak(folder: Path) -> None:
     )
 
 
-def cost(folder: Path) -> None:
-    """Writing a checkpoint of a large static encoder, and the bytes themselves for comparison."""
-    took: list[float] = []
-    plain = Keeper.write
-
-    def timed(keeper: Keeper, step: int, state: object) -> None:
-        started = time.perf_counter()
-        plain(keeper, step, state)
-        took.append(1e3 * (time.perf_counter() - started))
-
-    Keeper.write = timed  # type: ignore[method-assign]
-    settings = nf.Settings(steps=30, batch_size=256, width=256, vocabulary=30_000, evaluations=1, checkpoint_every=3)
-    outcome = nf.train(made_up(20_000, 60_000), settings=settings, checkpoints=nf.Checkpoints(folder))
-    last = checkpoints_in(folder)[-1]
-    size = sum(path.stat().st_size for path in last.iterdir()) / 1e6
-    shape = tuple(outcome.model[0].embedding.weight.shape)
-    data = b"".join(path.read_bytes() for path in last.iterdir())
-    started = time.perf_counter()
-    with (folder / "plain").open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    alone = 1e3 * (time.perf_counter() - started)
-    print(
-        f"a checkpoint of {shape[0]:,} x {shape[1]}: {size:.0f} MB in {statistics.median(took):.0f} ms"
-        f" ({min(took):.0f} to {max(took):.0f}); as many bytes written and synced: {alone:.0f} ms"
-    )
-
-
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        soak(Path(name) / "soak")
-        cost(Path(name) / "cost")
+        soak(Path(name))
