@@ -7,6 +7,7 @@ import pickletools
 import resource
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 import nearfar as nf
-from nearfar.training import checkpoints
+from nearfar.training import checkpoints, keeping
 from nearfar.training.checkpoints import checkpoints_in, prune, read, write
 from nearfar.training.packing import pack, unpack
 from nearfar.training.randomness import random_state, set_random_state
@@ -207,6 +208,28 @@ def test_a_limit_of_the_real_system_is_an_error_too(three: Path, tmp_path: Path)
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert len(list(folder.iterdir())) == 3
     read(folder / "step-000006")
+
+
+def test_without_a_number_of_steps_the_clock_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every five minutes; and where one takes long, a fiftieth of the time at most."""
+    now = [0.0]
+    monkeypatch.setattr(keeping, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    plain = checkpoints.write
+
+    def slow(*arguments: Any) -> None:
+        plain(*arguments)
+        now[0] += 20
+
+    monkeypatch.setattr(keeping, "write", slow)
+    settings = SETTINGS.model_copy(update={"checkpoint_every": None})
+    keeper = keeping.Keeper(nf.Checkpoints(tmp_path), settings, {})
+    found = []
+    for step in range(1, 80):
+        now[0] += 60
+        if keeper.due(step):
+            found.append(step)
+            keeper.write(step, STATE)
+    assert found == [5, 22, 39, 56, 73]
 
 
 def test_what_a_killed_process_left_is_cleared_away(three: Path, tmp_path: Path) -> None:

@@ -165,13 +165,15 @@ def test_a_transformer_goes_on_with_its_dropout(options: dict[str, Any], tmp_pat
     assert_same(run(pairs(), settings, nf.Checkpoints(tmp_path, resume=True), model=transformer()), whole)
 
 
-def test_without_resume_a_run_begins_anew(tmp_path: Path) -> None:
+def test_without_resume_a_run_begins_anew_where_it_may(tmp_path: Path) -> None:
     settings = nf.Settings(**SMALL, steps=5)
     with pytest.raises(Death):
         run(pairs(), settings, nf.Checkpoints(tmp_path), dies_after=4)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-000002", "step-000003"]
+    with pytest.raises(nf.InputError, match="step-000003: found a run that is not finished"):
+        run(pairs(), settings, nf.Checkpoints(tmp_path))
     with pytest.raises(Death):
-        run(pairs(), settings, nf.Checkpoints(tmp_path), dies_after=2)
+        run(pairs(), settings, nf.Checkpoints(tmp_path, overwrite=True), dies_after=2)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-000001"]
 
 
