@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nearfar.analysis import Measurement
     from nearfar.data import Table
     from nearfar.training import Outcome
-    from nearfar.training.loop import Step
+    from nearfar.training.outcome import Step
 
 
 @with_settings

@@ -19,7 +19,7 @@ from nearfar.analysis.report import training_page, write_page
 from nearfar.data import Table
 from nearfar.errors import InputError
 from nearfar.training.fitting import Data
-from nearfar.training.loop import Outcome
+from nearfar.training.outcome import Outcome
 
 VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
 
