@@ -48,7 +48,8 @@ class Asked:
 
     @classmethod
     def of(cls, queries: Tensor) -> Asked:
-        """Round up to `ROWS` rotated queries of length 1 or 0."""
+        """Rotate and round up to `ROWS` queries of length 1 or 0."""
+        queries = queries @ rotation(queries.shape[1])[0]
         units = queries.abs().amax(1) / LARGEST
         units = units.maximum(units.median()).clamp(min=1e-9)
         rounded = (queries / units[:, None]).round()
@@ -77,12 +78,13 @@ class Packed:
 
     @classmethod
     def of(cls, start: int, candidates: Tensor) -> Packed:
-        """Round up to `RUN` rotated candidates of length 1 or 0."""
+        """Rotate and round up to `RUN` candidates of length 1 or 0."""
+        turn, _ = rotation(candidates.shape[1])
         wide = -(-len(candidates) // GROUP) * GROUP
         units, wrong = torch.zeros(wide), torch.zeros(wide)
         values = torch.zeros((wide, candidates.shape[1]), dtype=torch.int8)
         for place in range(0, len(candidates), 4096):
-            part = candidates[place : place + 4096]
+            part = candidates[place : place + 4096] @ turn
             own = (part.abs().amax(1) / LARGEST).clamp_(min=1e-9)
             rounded = (part / own[:, None]).round_()
             rows = slice(place, place + len(part))

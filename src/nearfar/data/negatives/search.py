@@ -85,12 +85,11 @@ class VectorSearch:
 
     def _screened(self, queries: Tensor, depth: int) -> tuple[Tensor, Tensor]:
         """The same by rough scores first."""
-        turn, _ = rotation(queries.shape[1])
         places = torch.full((len(queries), depth), -1)
         scores = torch.full((len(queries), depth), -torch.inf)
         sure = torch.ones(len(queries), dtype=torch.bool)
         parts = [slice(start, start + ROWS) for start in range(0, len(queries), ROWS)]
-        asked = [Asked.of(queries[part] @ turn) for part in parts]
+        asked = [Asked.of(queries[part]) for part in parts]
         for run in self._runs():
             for part, rounded in zip(parts, asked, strict=True):
                 near = _Near(queries[part], self.candidates, rounded, run)
@@ -109,9 +108,8 @@ class VectorSearch:
         return list(self._packed())
 
     def _packed(self) -> Iterator[Packed]:
-        turn, _ = rotation(self.candidates.shape[1])
         for start in range(0, len(self.candidates), RUN):
-            yield Packed.of(start, self.candidates[start : start + RUN] @ turn)
+            yield Packed.of(start, self.candidates[start : start + RUN])
 
 
 @dataclass(frozen=True)
