@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,16 @@ class Measuring:
             state = self.encoder.model.state_dict()
             self.best_state = {name: value.detach().clone() for name, value in state.items()}
         return measurements
+
+    def state(self) -> dict[str, Any]:
+        """The best so far, for `load`."""
+        figure = self.best_figure if self.best_state else None
+        return {"step": self.best_step, "figure": figure, "state": self.best_state}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take on what `state` gave."""
+        self.best_step, self.best_state = state["step"], state["state"]
+        self.best_figure = -np.inf if state["figure"] is None else state["figure"]
 
     def take_best(self, step: int) -> None:
         """Give the encoder the best state; where nothing was measured the last, that of `step`, is the best."""
