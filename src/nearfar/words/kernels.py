@@ -4,6 +4,9 @@ The words of a window have one positive in common, the word in its middle, and s
 al. 2016, "Parallelizing Word2Vec in Shared and Distributed Memory", section 3): a window is three small matrix
 products. Its step is that of `NEGLoss`, `NCELoss` or `InfoNCELoss` on ``nearfar.sampled(words of the window, middle,
 noise)``, summed. Threads write into the same vectors without locks (Recht et al. 2011, "Hogwild!"): rows seldom meet.
+
+Functions take matrices and the number of a row rather than rows: a view costs an atomic count, for which threads would
+wait on each other.
 """
 
 from __future__ import annotations
@@ -58,31 +61,36 @@ def draw_noise(state, keep, alias, middle, objective, targets):  # type: ignore[
 
 
 @compiled
-def slopes_(objective, scores, shifts):  # type: ignore[no-untyped-def]
+def slopes_(objective, scores, shifts, count):  # type: ignore[no-untyped-def]
     """Scores of the near word and the noise, in place minus the loss's slope in each; `shifts` are log(k p_n)."""
     if objective == INFONCE:
-        top = scores.max()
+        top = scores[0]
+        for j in range(1, count):
+            top = max(top, scores[j])
         total = np.float32(0)
-        for j in range(len(scores)):
+        for j in range(count):
             scores[j] = math.exp(scores[j] - top)
             total += scores[j]
-        for j in range(len(scores)):
+        for j in range(count):
             scores[j] = -scores[j] / total
     else:
-        for j in range(len(scores)):
+        for j in range(count):
             scores[j] = np.float32(-1) / (np.float32(1) + math.exp(shifts[j] - scores[j]))
     scores[0] += np.float32(1)
 
 
 @compiled
-def loss_of(objective, scores, shifts):  # type: ignore[no-untyped-def]
+def loss_of(objective, scores, shifts, count):  # type: ignore[no-untyped-def]
     """The loss of an anchor with these scores."""
     total = 0.0
     if objective == INFONCE:
-        for j in range(len(scores)):
-            total += math.exp(scores[j] - scores[0])
-        return math.log(total)
-    for j in range(len(scores)):
+        top = scores[0]
+        for j in range(1, count):
+            top = max(top, scores[j])
+        for j in range(count):
+            total += math.exp(scores[j] - top)
+        return math.log(total) + top - scores[0]
+    for j in range(count):
         score = scores[j] - shifts[j]
         signed = -score if j == 0 else score
         total += max(signed, 0.0) + math.log1p(math.exp(-abs(score)))
@@ -90,113 +98,150 @@ def loss_of(objective, scores, shifts):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def learn(objective, scale, rate, anchor, candidates, shifts, scores, pull, changes):  # type: ignore[no-untyped-def]
-    """The step of one anchor ``(d,)`` against candidates ``(m, d)``, the first being near.
+def learn(objective, scale, rate, anchors, at, candidates, shifts, count, pulls, to, changes, scores, watch):  # type: ignore[no-untyped-def]
+    """The step of one anchor, a row of `anchors`, against ``(count, d)`` candidates, the first being near.
 
-    What is to be added to the anchor lands in `pull`; what is to be added to the candidates is added to `changes`.
-    `scores` is left with ``rate`` times minus the loss's slopes.
+    What is to be added to the anchor is added to row `to` of `pulls`, which may be the anchor itself, and what is to be
+    added to the candidates to `changes`. `scores` is left with ``rate`` times minus the loss's slopes. Returns the loss
+    where `watch` asks for it.
     """
-    count, width = candidates.shape
+    width, loss = candidates.shape[1], 0.0
     for j in range(count):
         score = np.float32(0)
         for t in range(width):
-            score += anchor[t] * candidates[j, t]
+            score += anchors[at, t] * candidates[j, t]
         scores[j] = scale * score
-    slopes_(objective, scores, shifts)
-    for t in range(width):
-        pull[t] = 0
+    if watch:
+        loss = loss_of(objective, scores, shifts, count)
+    slopes_(objective, scores, shifts, count)
     for j in range(count):
-        step = rate * scale * scores[j]
+        scores[j] *= rate
+        step = scale * scores[j]
         for t in range(width):
-            pull[t] += step * candidates[j, t]
+            changes[j, t] += step * anchors[at, t]
+    for j in range(count):
+        step = scale * scores[j]
         for t in range(width):
-            changes[j, t] += step * anchor[t]
+            pulls[to, t] += step * candidates[j, t]
+    return loss
 
 
 @compiled
-def take(inputs, rows, first, last, scale, anchor):  # type: ignore[no-untyped-def]
-    """Add `scale` times each of these rows to `anchor`."""
+def take(inputs, rows, first, last, scale, room, to):  # type: ignore[no-untyped-def]
+    """Add `scale` times each of these rows of `inputs` to row `to` of `room`."""
     for place in range(first, last):
         row = rows[place]
-        for t in range(len(anchor)):
-            anchor[t] += scale * inputs[row, t]
+        for t in range(room.shape[1]):
+            room[to, t] += scale * inputs[row, t]
 
 
 @compiled
-def give(inputs, rows, first, last, scale, pull):  # type: ignore[no-untyped-def]
-    """Add `scale` times `pull` to each of these rows."""
+def give(inputs, rows, first, last, scale, room, at):  # type: ignore[no-untyped-def]
+    """Add `scale` times row `at` of `room` to each of these rows of `inputs`."""
     for place in range(first, last):
         row = rows[place]
-        for t in range(len(pull)):
-            inputs[row, t] += scale * pull[t]
+        for t in range(room.shape[1]):
+            inputs[row, t] += scale * room[at, t]
 
 
 @compiled
-def learn_window(model, objective, scale, rate, together, words, targets, shifts, room, scores):  # type: ignore[no-untyped-def]
+def clear(room, at):  # type: ignore[no-untyped-def]
+    """Set row `at` to 0."""
+    for t in range(room.shape[1]):
+        room[at, t] = np.float32(0)
+
+
+@compiled
+def learn_window(inputs, outputs, biases, starts, rows, objective, scale, rate, together, words, found, targets, count, log_noise, candidates, changes, room, shifts, scores, watch):  # type: ignore[no-untyped-def]  # noqa: E501
     """The step of one window: its words are anchors one by one (skip-gram), or `together` as their mean (CBOW).
 
     Args:
-        model: inputs ``(R, d)``, outputs ``(V, d)``, and starts ``(V + 1,)`` and rows: word w's input vector is the sum
-            of ``inputs[rows[starts[w] : starts[w + 1]]]`` over the root of their number, so that a step moves it
-            as far as one row alone.
-        words: the window's, without its middle.
-        targets: the middle, and the noise.
-        shifts: ``(m,)`` log(k p_n) of the targets, or zeros.
-        room, scores: ``(2 * m + 2, d)`` and ``(m,)`` to work in.
+        inputs, outputs: ``(R, d)`` and ``(V, d)``.
+        biases: ``(V,)`` added to the scores of each word as a candidate; learnt for NCE alone.
+        starts, rows: ``(V + 1,)`` and ``(R',)``: word w's input vector is the sum of ``inputs[rows[starts[w] :
+            starts[w + 1]]]`` over the root of their number, so that a step moves it as far as one row alone.
+        objective: NEG, NCE or INFONCE.
+        scale: of the scores; 1 / temperature.
+        rate: of learning.
+        words: the first `found` are the window's, without its middle.
+        targets: the first `count` are the middle and the noise.
+        log_noise: ``(V,)`` log(k p_n), or zeros.
+        candidates, changes, room, shifts, scores: ``(m, d)``, ``(m, d)``, ``(2, d)``, ``(m,)``, ``(m,)`` to work in.
+        watch: whether to work out the loss.
+
+    Returns:
+        The sum of the anchors' losses, or 0.
     """
-    inputs, outputs, starts, rows = model
-    count, width = len(targets), outputs.shape[1]
-    candidates, changes, anchor, pull = room[:count], room[count : 2 * count], room[2 * count], room[2 * count + 1]
+    width, loss = outputs.shape[1], 0.0
     for j in range(count):
+        target = targets[j]
+        shifts[j] = log_noise[target] - biases[target]
         for t in range(width):
-            candidates[j, t] = outputs[targets[j], t]
-            changes[j, t] = 0
+            candidates[j, t] = outputs[target, t]
+            changes[j, t] = np.float32(0)
     if together:
-        anchor[:] = 0
-        for word in words:
-            first, last = starts[word], starts[word + 1]
-            take(inputs, rows, first, last, np.float32(1 / (len(words) * math.sqrt(last - first))), anchor)
-        learn(objective, scale, rate, anchor, candidates, shifts, scores, pull, changes)
-        for word in words:
-            first, last = starts[word], starts[word + 1]
-            give(inputs, rows, first, last, np.float32(1 / (len(words) * math.sqrt(last - first))), pull)
+        clear(room, 0)
+        clear(room, 1)
+        for i in range(found):
+            first, last = starts[words[i]], starts[words[i] + 1]
+            take(inputs, rows, first, last, np.float32(1 / (found * math.sqrt(last - first))), room, 0)
+        loss = learn(
+            objective, scale, rate, room, 0, candidates, shifts, count, room, 1, changes, scores, watch
+        )
+        for i in range(found):
+            first, last = starts[words[i]], starts[words[i] + 1]
+            give(inputs, rows, first, last, np.float32(1 / (found * math.sqrt(last - first))), room, 1)
+        if objective == NCE:
+            for j in range(count):
+                biases[targets[j]] += scores[j]
     else:
-        for word in words:
-            first, last = starts[word], starts[word + 1]
-            part = np.float32(1 / math.sqrt(last - first))
-            anchor[:] = 0
-            take(inputs, rows, first, last, part, anchor)
-            learn(objective, scale, rate, anchor, candidates, shifts, scores, pull, changes)
-            give(inputs, rows, first, last, part, pull)
+        for i in range(found):
+            first, last = starts[words[i]], starts[words[i] + 1]
+            if last - first == 1:
+                row = rows[first]
+                loss += learn(
+                    objective, scale, rate, inputs, row, candidates, shifts, count, inputs, row, changes, scores, watch
+                )
+            else:
+                part = np.float32(1 / math.sqrt(last - first))
+                clear(room, 0)
+                clear(room, 1)
+                take(inputs, rows, first, last, part, room, 0)
+                loss += learn(
+                    objective, scale, rate, room, 0, candidates, shifts, count, room, 1, changes, scores, watch
+                )
+                give(inputs, rows, first, last, part, room, 1)
+            if objective == NCE:
+                for j in range(count):
+                    biases[targets[j]] += scores[j]
     for j in range(count):
+        target = targets[j]
         for t in range(width):
-            outputs[targets[j], t] += changes[j, t]
+            outputs[target, t] += changes[j, t]
+    return loss
 
 
 @compiled
-def learn_run(model, noise, objective, scale, together, window, draws, rates, ids, kept, state):  # type: ignore[no-untyped-def]
+def learn_run(inputs, outputs, biases, starts, rows, keep, alias, log_noise, kept, objective, scale, together, window, draws, rates, ids, state):  # type: ignore[no-untyped-def]  # noqa: E501
     """A run of the corpus: whole sentences, one after another.
 
     Args:
-        model: see `learn_window`.
-        noise: keep ``(V,)`` uint32 and alias ``(V,)`` of the alias table, and log(k p_n) ``(V,)`` or zeros.
-        objective: NEG, NCE or INFONCE.
-        scale: of the scores; 1 / temperature.
-        together: CBOW.
+        inputs, outputs, biases, starts, rows, objective, scale, together, log_noise: see `learn_window`.
+        keep, alias: ``(V,)`` uint32 and ``(V,)``, the alias table of the noise.
+        kept: ``(V,)`` uint32, the chance of each word to be kept (subsampling).
         window: words on each side at the most; how many is drawn anew for each word.
         draws: noise words a window, k.
         rates: learning rate at the start and at the end of the run.
         ids: word ids, each sentence ended by END.
-        kept: ``(V,)`` uint32, the chance of each word to be kept (subsampling).
         state: ``(1,)`` uint64 of the random numbers.
 
     Returns:
         The loss of a sample of the anchors, and how many they are.
     """
-    keep, alias, log_noise = noise
-    room, scores = np.zeros((2 * draws + 4, model[1].shape[1]), np.float32), np.empty(draws + 1, np.float32)
-    targets, shifts = np.empty(draws + 1, np.int64), np.empty(draws + 1, np.float32)
-    sentence, near = np.empty(LONGEST, np.int64), np.empty(2 * window, np.int64)
+    width = outputs.shape[1]
+    candidates, changes = np.zeros((draws + 1, width), np.float32), np.zeros((draws + 1, width), np.float32)
+    room, scores, shifts = np.zeros((2, width), np.float32), np.zeros(draws + 1, np.float32), np.zeros(draws + 1, np.float32)
+    targets, sentence, near = np.empty(draws + 1, np.int64), np.empty(LONGEST, np.int64), np.empty(2 * window, np.int64)
     place, windows, loss, watched = 0, 0, 0.0, 0
     while place < len(ids):
         rate = np.float32(rates[0] + (rates[1] - rates[0]) * place / len(ids))
@@ -216,13 +261,15 @@ def learn_run(model, noise, objective, scale, together, window, draws, rates, id
                 if other != middle:
                     near[found] = sentence[other]
                     found += 1
-            if not found:
+            if found == 0:
                 continue
             count = draw_noise(state, keep, alias, sentence[middle], objective, targets)
-            for j in range(count):
-                shifts[j] = log_noise[targets[j]]
-            learn_window(
-                model, objective, scale, rate, together, near[:found], targets[:count], shifts[:count], room, scores[:count]
-            )
+            watch = windows % WATCHED == 0
+            loss += learn_window(
+                inputs, outputs, biases, starts, rows, objective, scale, rate, together, near, found, targets, count,
+                log_noise, candidates, changes, room, shifts, scores, watch,
+            )  # fmt: skip
+            if watch:
+                watched += 1 if together else found
             windows += 1
     return loss, watched
