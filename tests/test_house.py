@@ -32,6 +32,7 @@ LAYERS = (
     ("mining",),
     ("analysis",),
     ("training",),
+    ("words",),
     ("demo",),
     ("commands",),
     ("__main__",),

@@ -17,9 +17,11 @@ from nearfar.analysis.tasks import (
     measure_retrieval,
     measure_sts,
 )
+from nearfar.analysis.words import Lexicon
 
 __all__ = [
     "Embed",
+    "Lexicon",
     "Measurement",
     "evaluate",
     "measure",

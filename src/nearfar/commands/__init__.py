@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import augment, convert, demo, encode, evaluate, mine, objectives, train
+from nearfar.commands import augment, convert, demo, encode, evaluate, mine, nearest, objectives, train
 from nearfar.errors import InputError, NearfarError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(encode.encode)
 app.command()(augment.augment)
 app.command()(convert.convert)
 app.command()(mine.mine)
+app.command()(nearest.nearest)
 app.command()(objectives.objectives)
 app.command()(demo.demo)
 

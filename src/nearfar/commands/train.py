@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from nearfar.commands.options import with_settings
 from nearfar.commands.resuming import Resuming, settle
 from nearfar.commands.shared import Columns, Overwrite, Where, console, open_streams, open_tables, show_measurements
+from nearfar.commands.words import run_words
 from nearfar.errors import InputError
 from nearfar.settings import Settings
 
@@ -58,6 +59,8 @@ def train(
 
     Example: nearfar train notes.txt -o notes --view crop:keep=0.7 --view typo:probability=0.3
 
+    Example: nearfar train corpus.txt.gz -o my-words --encoder words --eval wordsim.tsv
+
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv --resume
 
     Example: zcat huge.jsonl.gz | nearfar train - -o huge --stream --steps 10000 --eval dev.tsv
@@ -65,6 +68,19 @@ def train(
     from_file = Settings.read(config) if config else {}
     Settings.build(from_file, str(config))  # by itself first, so that a fault is named after where it stands
     chosen = Settings.build(from_file | settings)
+    resuming = Resuming(resume or resume_changed, resume_from, resume_changed)
+    if chosen.encoder == "words":
+        run_words(
+            data,
+            output,
+            chosen,
+            columns=column,
+            where=where,
+            evaluate_on=evaluate_on or (),
+            overwrite=overwrite,
+            resuming=resuming,
+        )
+        return
     check_settings(chosen)
     run(
         data,
@@ -75,7 +91,7 @@ def train(
         evaluate_on=evaluate_on or (),
         stream=stream,
         overwrite=overwrite,
-        resuming=Resuming(resume or resume_changed, resume_from, resume_changed),
+        resuming=resuming,
     )
 
 

@@ -97,6 +97,7 @@ def rows_from(first: int) -> Callable[[int], str]:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked where its name ends in .gz or .zst."""
     if path.suffix.lower() == ".gz":
         return cast(IO[bytes], gzip.open(path, "rb"))
     if path.suffix.lower() == ".zst":

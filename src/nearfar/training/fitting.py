@@ -21,7 +21,7 @@ def contrast_for(data: Data, objective: Objective) -> str | None:
     """The kind of contrast that the objective takes and the table holds; None where there is none."""
     if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
-    fitting = [kind for kind in KINDS[data.kind] if kind in objective.contrasts]
+    fitting = [kind for kind in KINDS.get(data.kind, ()) if kind in objective.contrasts]
     return next((kind for kind in fitting if kind != "views" or not _negatives(data)), None)
 
 
@@ -32,6 +32,10 @@ def check_usable(data: Data, objective: Objective) -> None:
         _check_rows(data)
     if contrast_for(data, objective) is not None:
         return
+    if data.kind in ("words", "analogies"):
+        raise InputError(
+            f"{data.source}: found {data.kind}, which are there to be measured on, wanted {_wanted(objective)}"
+        )
     if data.kind == "scored":
         raise InputError(
             f"{data.source}: found sentence1, sentence2 and score, which {name} cannot train on; wanted anchor and"

@@ -12,7 +12,7 @@ from nearfar.data import Table
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder, build_static, open_model
-from nearfar.encoders.static import StaticEncoder
+from nearfar.encoders.static import VOCABULARY, WIDTH, StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
 from nearfar.objectives import Objective
@@ -37,8 +37,8 @@ def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
     tables = [one.head(settings.sample) if isinstance(one, Stream) else one for one in data]
     return build_static(
         lambda: (batch[role] for table in tables for batch in table.batches() for role in table.text_roles),
-        width=settings.width,
-        vocabulary=settings.vocabulary,
+        width=settings.width or WIDTH,
+        vocabulary=settings.vocabulary or VOCABULARY,
         tokenizer=settings.tokenizer,
         sif=settings.sif,
         seed=settings.seed,

@@ -16,10 +16,9 @@ import math
 import numpy as np
 from numba import njit
 
-NEG, NCE, INFONCE = 0, 1, 2
+from nearfar.words.corpus import END
 
-END = -1
-"""Ends a sentence in an array of word ids."""
+NEG, NCE, INFONCE = 0, 1, 2
 
 LONGEST = 10_000
 """Words of a sentence that are taken together; a longer one is cut."""
@@ -31,7 +30,7 @@ compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"nsz", "a
 
 
 @compiled
-def random_bits(state):  # type: ignore[no-untyped-def]
+def random_bits(state):
     """The next 64 random bits (xorshift, Marsaglia 2003); the state, ``(1,)`` uint64, is never 0."""
     x = state[0]
     x ^= x << np.uint64(13)
@@ -42,7 +41,7 @@ def random_bits(state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def draw_noise(state, keep, alias, middle, objective, targets):  # type: ignore[no-untyped-def]
+def draw_noise(state, keep, alias, middle, objective, targets):
     """Fill `targets` with `middle` and noise by an alias table; how many there are.
 
     Noise that is `middle` itself is passed over, as word2vec does; NCE, whose theory counts it, keeps it.
@@ -61,7 +60,7 @@ def draw_noise(state, keep, alias, middle, objective, targets):  # type: ignore[
 
 
 @compiled
-def slopes_(objective, scores, shifts, count):  # type: ignore[no-untyped-def]
+def slopes_(objective, scores, shifts, count):
     """Scores of the near word and the noise, in place minus the loss's slope in each; `shifts` are log(k p_n)."""
     if objective == INFONCE:
         top = scores[0]
@@ -80,7 +79,7 @@ def slopes_(objective, scores, shifts, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def loss_of(objective, scores, shifts, count):  # type: ignore[no-untyped-def]
+def loss_of(objective, scores, shifts, count):
     """The loss of an anchor with these scores."""
     total = 0.0
     if objective == INFONCE:
@@ -97,13 +96,14 @@ def loss_of(objective, scores, shifts, count):  # type: ignore[no-untyped-def]
     return total
 
 
+# fmt: off
 @compiled
-def learn(objective, scale, rate, anchors, at, candidates, shifts, count, pulls, to, changes, scores, watch):  # type: ignore[no-untyped-def]
+def learn(objective, scale, rate, anchors, at, candidates, shifts, targets, count, pulls, to, changes, biases, scores,
+          watch):
     """The step of one anchor, a row of `anchors`, against ``(count, d)`` candidates, the first being near.
 
     What is to be added to the anchor is added to row `to` of `pulls`, which may be the anchor itself, and what is to be
-    added to the candidates to `changes`. `scores` is left with ``rate`` times minus the loss's slopes. Returns the loss
-    where `watch` asks for it.
+    added to the candidates to `changes`; NCE's `biases` are stepped at once. Returns the loss where `watch` asks for it.
     """
     width, loss = candidates.shape[1], 0.0
     for j in range(count):
@@ -116,6 +116,8 @@ def learn(objective, scale, rate, anchors, at, candidates, shifts, count, pulls,
     slopes_(objective, scores, shifts, count)
     for j in range(count):
         scores[j] *= rate
+        if objective == NCE:
+            biases[targets[j]] += scores[j]
         step = scale * scores[j]
         for t in range(width):
             changes[j, t] += step * anchors[at, t]
@@ -127,32 +129,66 @@ def learn(objective, scale, rate, anchors, at, candidates, shifts, count, pulls,
 
 
 @compiled
-def take(inputs, rows, first, last, scale, room, to):  # type: ignore[no-untyped-def]
-    """Add `scale` times each of these rows of `inputs` to row `to` of `room`."""
+def take(inputs, rows, first, last, scale, room):
+    """Add `scale` times each of these rows of `inputs` to the anchor, row 0 of `room`."""
     for place in range(first, last):
         row = rows[place]
         for t in range(room.shape[1]):
-            room[to, t] += scale * inputs[row, t]
+            room[0, t] += scale * inputs[row, t]
 
 
 @compiled
-def give(inputs, rows, first, last, scale, room, at):  # type: ignore[no-untyped-def]
-    """Add `scale` times row `at` of `room` to each of these rows of `inputs`."""
+def give(inputs, rows, first, last, scale, room):
+    """Add `scale` times the anchor's pull, row 1 of `room`, to each of these rows of `inputs`."""
     for place in range(first, last):
         row = rows[place]
         for t in range(room.shape[1]):
-            inputs[row, t] += scale * room[at, t]
+            inputs[row, t] += scale * room[1, t]
 
 
 @compiled
-def clear(room, at):  # type: ignore[no-untyped-def]
-    """Set row `at` to 0."""
+def clear(room):
+    """Set anchor and pull to 0."""
     for t in range(room.shape[1]):
-        room[at, t] = np.float32(0)
+        room[0, t] = room[1, t] = np.float32(0)
 
 
 @compiled
-def learn_window(inputs, outputs, biases, starts, rows, objective, scale, rate, together, words, found, targets, count, log_noise, candidates, changes, room, shifts, scores, watch):  # type: ignore[no-untyped-def]  # noqa: E501
+def learn_word(objective, scale, rate, inputs, rows, first, last, candidates, shifts, targets, count, room, changes,
+               biases, scores, watch):
+    """The step of one word as an anchor, made of these rows of `inputs`; its loss where `watch` asks for it."""
+    if last - first == 1:
+        row = rows[first]
+        return learn(objective, scale, rate, inputs, row, candidates, shifts, targets, count, inputs, row, changes,
+                     biases, scores, watch)
+    part = np.float32(1 / math.sqrt(last - first))
+    clear(room)
+    take(inputs, rows, first, last, part, room)
+    loss = learn(objective, scale, rate, room, 0, candidates, shifts, targets, count, room, 1, changes, biases, scores,
+                 watch)
+    give(inputs, rows, first, last, part, room)
+    return loss
+
+
+@compiled
+def learn_mean(objective, scale, rate, inputs, starts, rows, words, found, candidates, shifts, targets, count, room,
+               changes, biases, scores, watch):
+    """The step of the mean of `found` words as an anchor; its loss where `watch` asks for it."""
+    clear(room)
+    for i in range(found):
+        first, last = starts[words[i]], starts[words[i] + 1]
+        take(inputs, rows, first, last, np.float32(1 / (found * math.sqrt(last - first))), room)
+    loss = learn(objective, scale, rate, room, 0, candidates, shifts, targets, count, room, 1, changes, biases, scores,
+                 watch)
+    for i in range(found):
+        first, last = starts[words[i]], starts[words[i] + 1]
+        give(inputs, rows, first, last, np.float32(1 / (found * math.sqrt(last - first))), room)
+    return loss
+
+
+@compiled
+def learn_window(inputs, outputs, biases, starts, rows, log_noise, objective, scale, rate, together, words, found,
+                 targets, count, candidates, changes, room, shifts, scores, watch):
     """The step of one window: its words are anchors one by one (skip-gram), or `together` as their mean (CBOW).
 
     Args:
@@ -160,12 +196,12 @@ def learn_window(inputs, outputs, biases, starts, rows, objective, scale, rate, 
         biases: ``(V,)`` added to the scores of each word as a candidate; learnt for NCE alone.
         starts, rows: ``(V + 1,)`` and ``(R',)``: word w's input vector is the sum of ``inputs[rows[starts[w] :
             starts[w + 1]]]`` over the root of their number, so that a step moves it as far as one row alone.
+        log_noise: ``(V,)`` log(k p_n), or zeros.
         objective: NEG, NCE or INFONCE.
         scale: of the scores; 1 / temperature.
         rate: of learning.
         words: the first `found` are the window's, without its middle.
         targets: the first `count` are the middle and the noise.
-        log_noise: ``(V,)`` log(k p_n), or zeros.
         candidates, changes, room, shifts, scores: ``(m, d)``, ``(m, d)``, ``(2, d)``, ``(m,)``, ``(m,)`` to work in.
         watch: whether to work out the loss.
 
@@ -180,40 +216,13 @@ def learn_window(inputs, outputs, biases, starts, rows, objective, scale, rate, 
             candidates[j, t] = outputs[target, t]
             changes[j, t] = np.float32(0)
     if together:
-        clear(room, 0)
-        clear(room, 1)
-        for i in range(found):
-            first, last = starts[words[i]], starts[words[i] + 1]
-            take(inputs, rows, first, last, np.float32(1 / (found * math.sqrt(last - first))), room, 0)
-        loss = learn(
-            objective, scale, rate, room, 0, candidates, shifts, count, room, 1, changes, scores, watch
-        )
-        for i in range(found):
-            first, last = starts[words[i]], starts[words[i] + 1]
-            give(inputs, rows, first, last, np.float32(1 / (found * math.sqrt(last - first))), room, 1)
-        if objective == NCE:
-            for j in range(count):
-                biases[targets[j]] += scores[j]
+        loss += learn_mean(objective, scale, rate, inputs, starts, rows, words, found, candidates, shifts, targets,
+                           count, room, changes, biases, scores, watch)
     else:
         for i in range(found):
-            first, last = starts[words[i]], starts[words[i] + 1]
-            if last - first == 1:
-                row = rows[first]
-                loss += learn(
-                    objective, scale, rate, inputs, row, candidates, shifts, count, inputs, row, changes, scores, watch
-                )
-            else:
-                part = np.float32(1 / math.sqrt(last - first))
-                clear(room, 0)
-                clear(room, 1)
-                take(inputs, rows, first, last, part, room, 0)
-                loss += learn(
-                    objective, scale, rate, room, 0, candidates, shifts, count, room, 1, changes, scores, watch
-                )
-                give(inputs, rows, first, last, part, room, 1)
-            if objective == NCE:
-                for j in range(count):
-                    biases[targets[j]] += scores[j]
+            word = words[i]
+            loss += learn_word(objective, scale, rate, inputs, rows, starts[word], starts[word + 1], candidates, shifts,
+                               targets, count, room, changes, biases, scores, watch)
     for j in range(count):
         target = targets[j]
         for t in range(width):
@@ -222,7 +231,35 @@ def learn_window(inputs, outputs, biases, starts, rows, objective, scale, rate, 
 
 
 @compiled
-def learn_run(inputs, outputs, biases, starts, rows, keep, alias, log_noise, kept, objective, scale, together, window, draws, rates, ids, state):  # type: ignore[no-untyped-def]  # noqa: E501
+def gather(place, ids, kept, state, sentence):
+    """Fill `sentence` with the words that subsampling leaves up to the next END; where it ends, and how many."""
+    size = 0
+    while place < len(ids) and size < len(sentence):
+        word = ids[place]
+        place += 1
+        if word == END:
+            break
+        if np.uint32(random_bits(state) >> np.uint64(32)) <= kept[word]:
+            sentence[size] = word
+            size += 1
+    return place, size
+
+
+@compiled
+def surround(sentence, size, middle, window, state, near):
+    """Fill `near` with the words around the one in the middle, as far as is drawn; how many."""
+    reach = 1 + np.int64((random_bits(state) >> np.uint64(33)) % np.uint64(window))
+    found = 0
+    for other in range(max(0, middle - reach), min(size, middle + reach + 1)):
+        if other != middle:
+            near[found] = sentence[other]
+            found += 1
+    return found
+
+
+@compiled
+def learn_run(inputs, outputs, biases, starts, rows, keep, alias, log_noise, kept, objective, scale, together, window,
+              draws, rates, ids, state):
     """A run of the corpus: whole sentences, one after another.
 
     Args:
@@ -238,37 +275,22 @@ def learn_run(inputs, outputs, biases, starts, rows, keep, alias, log_noise, kep
     Returns:
         The loss of a sample of the anchors, and how many they are.
     """
-    width = outputs.shape[1]
-    candidates, changes = np.zeros((draws + 1, width), np.float32), np.zeros((draws + 1, width), np.float32)
-    room, scores, shifts = np.zeros((2, width), np.float32), np.zeros(draws + 1, np.float32), np.zeros(draws + 1, np.float32)
-    targets, sentence, near = np.empty(draws + 1, np.int64), np.empty(LONGEST, np.int64), np.empty(2 * window, np.int64)
+    size, width = draws + 1, outputs.shape[1]
+    candidates, changes = np.zeros((size, width), np.float32), np.zeros((size, width), np.float32)
+    room, shifts, scores = np.zeros((2, width), np.float32), np.zeros(size, np.float32), np.zeros(size, np.float32)
+    targets, sentence, near = np.empty(size, np.int64), np.empty(LONGEST, np.int64), np.empty(2 * window, np.int64)
     place, windows, loss, watched = 0, 0, 0.0, 0
     while place < len(ids):
         rate = np.float32(rates[0] + (rates[1] - rates[0]) * place / len(ids))
-        size = 0
-        while place < len(ids) and size < LONGEST:
-            word = ids[place]
-            place += 1
-            if word == END:
-                break
-            if np.uint32(random_bits(state) >> np.uint64(32)) <= kept[word]:
-                sentence[size] = word
-                size += 1
+        place, size = gather(place, ids, kept, state, sentence)
         for middle in range(size):
-            reach = 1 + np.int64((random_bits(state) >> np.uint64(33)) % np.uint64(window))
-            found = 0
-            for other in range(max(0, middle - reach), min(size, middle + reach + 1)):
-                if other != middle:
-                    near[found] = sentence[other]
-                    found += 1
+            found = surround(sentence, size, middle, window, state, near)
             if found == 0:
                 continue
             count = draw_noise(state, keep, alias, sentence[middle], objective, targets)
             watch = windows % WATCHED == 0
-            loss += learn_window(
-                inputs, outputs, biases, starts, rows, objective, scale, rate, together, near, found, targets, count,
-                log_noise, candidates, changes, room, shifts, scores, watch,
-            )  # fmt: skip
+            loss += learn_window(inputs, outputs, biases, starts, rows, log_noise, objective, scale, rate, together,
+                                 near, found, targets, count, candidates, changes, room, shifts, scores, watch)
             if watch:
                 watched += 1 if together else found
             windows += 1

@@ -1,0 +1,47 @@
+"""The folder of a finished run on words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from nearfar.analysis.report import training_page, write_page
+from nearfar.training.identity import described, versions
+from nearfar.words.training import WordOutcome
+
+BIASES = "biases.npy"
+
+
+def save_words(folder: Path, outcome: WordOutcome, title: str) -> None:
+    """Write the vectors, nearfar.json and report.html; of NCE the biases of words as middles, too."""
+    try:
+        outcome.vectors.save(folder)
+    except SafetensorError as error:  # how a full disk shows there
+        raise OSError(None, str(error), str(folder)) from error
+    if outcome.settings.objective == "nce":
+        np.save(folder / BIASES, outcome.biases)
+    record = describe_words(outcome)
+    write_page(training_page(record, outcome.measurements, {}, title), folder / "report.html")
+    (folder / "nearfar.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def describe_words(outcome: WordOutcome) -> dict[str, Any]:
+    """What nearfar.json holds: settings, corpus, versions, and the history of measurements."""
+    return {
+        "settings": outcome.settings.model_dump(),
+        "data": [dict(outcome.corpus)],
+        "evaluate_on": [described(table) for table in outcome.evaluate_on],
+        "versions": versions(),
+        "seconds": round(outcome.seconds, 2),
+        "words": outcome.words,
+        "vocabulary": len(outcome.vectors),
+        "words_per_second": round(outcome.words_per_second),
+        "notes": outcome.notes,
+        "interrupted": outcome.interrupted,
+        "best_step": outcome.history[-1]["step"] if outcome.history else 0,
+        "history": outcome.history,
+    }
