@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nearfar.errors import InputError
-from nearfar.words.corpus import END, Corpus, open_corpus, read_corpus
+from nearfar.words.corpus import END, Corpus, _encoded, count_words, open_corpus, read_corpus
 from nearfar.words.reading import BLOCK, Faults, open_text, read_lines
 
 
@@ -43,6 +45,14 @@ def test_words_are_folded_and_rare_ones_left_out(tmp_path: Path) -> None:
     assert corpus.kept == 10
     assert corpus.counts[0] == 0
     assert texts(read(tmp_path, path))[1].split()[2] == "isn't"
+
+
+@given(st.text(alphabet="aBİΣσ각가\u1100\u1161e\u0301'’1²\u00a0\u2028 \t-.", max_size=40))
+def test_ids_are_those_of_the_saved_tokenizer(text: str) -> None:
+    tokenizer = count_words(lambda: iter([["a b 각 가 σ ' é"], [text]]), least=1, most=None)
+    (ids,) = _encoded(tokenizer, iter([[text]]))
+    assert ids[ids != END].tolist() == tokenizer.encode(text).ids
+    assert 0 not in ids
 
 
 def test_compressed_files_folders_and_tables(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -28,6 +29,9 @@ END = -1
 
 WORD = r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}\p{N}]+)*"
 """Letters, marks and digits, and apostrophes between them."""
+
+CHUNKS = 1 << 20
+"""Pieces between white space that are kept in memory: most of a text is the same few again and again."""
 
 IDS, COUNTS, TOKENIZER, RECORD = "ids.int32", "counts.npy", "tokenizer.json", "corpus.json"
 
@@ -139,26 +143,68 @@ def open_corpus(text: Text, folder: Path, *, least: int, most: int | None = None
 
 def count_words(lines: Lines, *, least: int, most: int | None) -> Tokenizer:
     """A tokenizer whose vocabulary is the corpus's words, lower-cased, the most frequent first."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import models
+
+    tokenizer, counts, chunks = word_tokenizer(), Counter[str](), Counter[str]()
+    for run in lines():
+        chunks.update(chain.from_iterable(map(str.split, run)))
+        if len(chunks) > CHUNKS:
+            _count_into(counts, chunks, tokenizer)
+    _count_into(counts, chunks, tokenizer)
+    words = sorted((word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word))
+    numbers = {word: number for number, word in enumerate([UNKNOWN, *words[:most]])}
+    tokenizer.model = models.WordLevel(numbers, unk_token=UNKNOWN)
+    return tokenizer
+
+
+def word_tokenizer() -> Tokenizer:
+    """It cuts texts into words and knows none of them yet."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
-    trainer = trainers.WordLevelTrainer(
-        vocab_size=2**31 if most is None else most + 1,
-        min_frequency=least,
-        special_tokens=[UNKNOWN],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(lines(), trainer)
     return tokenizer
+
+
+def words_in(text: str, tokenizer: Tokenizer) -> list[str]:
+    """The words of a text, known or not, as the vocabulary writes them."""
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))]
+
+
+def _count_into(counts: Counter[str], chunks: Counter[str], tokenizer: Tokenizer) -> None:
+    for chunk, count in chunks.items():
+        for word in words_in(chunk, tokenizer):
+            counts[word] += count
+    chunks.clear()
+
+
+class _Ids(dict[str, list[int]]):
+    """What stands between white space -> ids of its words. No word holds white space, so each is cut only once."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def __missing__(self, chunk: str) -> list[int]:
+        if len(self) > CHUNKS:
+            self.clear()
+        found = [self.tokenizer.token_to_id(word) or 0 for word in words_in(chunk, self.tokenizer)]
+        self[chunk] = found
+        return found
 
 
 def _encoded(tokenizer: Tokenizer, runs: Iterator[Sequence[str]]) -> Iterator[NDArray[np.int32]]:
     """Ids of each run of lines, each line ended by END."""
+    known = _Ids(tokenizer)
     for run in runs:
-        rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(run), add_special_tokens=False)]
-        yield np.fromiter(chain.from_iterable((*row, END) for row in rows if row), np.int32)
+        ids: list[int] = []
+        for line in run:
+            for chunk in line.split():
+                ids += known[chunk]
+            if ids and ids[-1] != END:
+                ids.append(END)
+        yield np.array(ids, np.int32)
 
 
 def _too_rare(text: Text, least: int) -> str:

@@ -31,25 +31,16 @@ class Grams:
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Grams:
-        """Those that occur in two words at least: one that occurs in one word alone says what that word's row does."""
-        finder = _vectorizer(least=2)
-        try:
-            finder.fit(map(spelt, words))
-        except ValueError:  # how it says that there is none
-            return cls([])
-        return cls(finder.get_feature_names_out().tolist())
+        """All that occur in these words."""
+        return cls(_vectorizer().fit(map(spelt, words)).get_feature_names_out().tolist())
 
     def rows(self, words: Sequence[str]) -> csr_matrix:
         """``(n, G)``: 1 where a word has an n-gram."""
-        from scipy.sparse import csr_matrix
-
-        if not self.names:
-            return csr_matrix((len(words), 0), dtype=np.float32)
         return self._finder.transform(map(spelt, words))
 
     @cached_property
     def _finder(self) -> CountVectorizer:
-        return _vectorizer(vocabulary={name: number for number, name in enumerate(self.names)})
+        return _vectorizer({name: number for number, name in enumerate(self.names)})
 
 
 def own_rows(words: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -70,7 +61,7 @@ def spelt(word: str) -> str:
     return f"<{unicodedata.normalize('NFD', word)}>"
 
 
-def _vectorizer(*, least: int = 1, vocabulary: dict[str, int] | None = None) -> CountVectorizer:
+def _vectorizer(vocabulary: dict[str, int] | None = None) -> CountVectorizer:
     from sklearn.feature_extraction.text import CountVectorizer
 
     return CountVectorizer(
@@ -78,7 +69,6 @@ def _vectorizer(*, least: int = 1, vocabulary: dict[str, int] | None = None) -> 
         ngram_range=(SHORTEST, LONGEST),
         lowercase=False,
         binary=True,
-        min_df=least,
         vocabulary=vocabulary,
         dtype=np.float32,
     )

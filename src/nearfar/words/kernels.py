@@ -102,8 +102,8 @@ def learn(objective, scale, rate, anchors, at, candidates, shifts, targets, coun
           watch):
     """The step of one anchor, a row of `anchors`, against ``(count, d)`` candidates, the first being near.
 
-    What is to be added to the anchor is added to row `to` of `pulls`, which may be the anchor itself, and what is to be
-    added to the candidates to `changes`; NCE's `biases` are stepped at once. Returns the loss where `watch` asks for it.
+    What is to be added to the anchor is added to row `to` of `pulls`, which may be the anchor itself; what is to be
+    added to the candidates, to `changes`. NCE's `biases` are stepped at once. Returns the loss where `watch` asks.
     """
     width, loss = candidates.shape[1], 0.0
     for j in range(count):

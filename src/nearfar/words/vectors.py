@@ -19,6 +19,7 @@ from nearfar.analysis.words import answers
 from nearfar.data import Table
 from nearfar.encoders.static import vocabulary_of
 from nearfar.errors import InputError
+from nearfar.words.corpus import words_in
 from nearfar.words.grams import Grams
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ class WordVectors:
         for row, (text, encoding) in enumerate(zip(texts, cut, strict=True)):
             ids = encoding.ids
             if 0 in ids and self.grams is not None:
-                pieces = self.tokenizer.pre_tokenizer.pre_tokenize_str(self.fold(text))
-                found[row] = np.mean([self._of(word) for word, _ in pieces], axis=0)
+                found[row] = np.mean([self._of(word) for word in words_in(text, self.tokenizer)], axis=0)
             elif ids:
                 found[row] = self.vectors[ids].mean(0)
         return found
