@@ -32,8 +32,7 @@ class Lexicon:
 
 def known(vectors: Vectors) -> NDArray[np.bool_]:
     """``(n,)``: whether a word has a vector at all; an unknown one is all zeros."""
-    found: NDArray[np.bool_] = np.asarray(vectors).any(axis=1)
-    return found
+    return np.asarray(np.asarray(vectors).any(axis=1))
 
 
 def analogy_hits(vectors: Vectors, questions: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -34,6 +34,7 @@ def run_words(
         from nearfar.words import train_words
         from nearfar.words.output import save_words
         from nearfar.words.plan import resolved
+        from nearfar.words.training import forget_corpus
     resolved(settings)  # so that a fault is told before anything is read
     if resuming.has_nothing_left(output, overwrite):
         return
@@ -52,6 +53,7 @@ def run_words(
                     checkpoints=checkpoints,
                 )
             save_words(folder, outcome, title=output.name)
+        forget_corpus(checkpoints)
         settle(checkpoints, output, settings.keep_after)
         _summarise(outcome, output)
 

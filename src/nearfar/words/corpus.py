@@ -76,9 +76,7 @@ class Corpus:
         starts = [0]
         while starts[-1] < self.length:
             place = starts[-1] + words
-            ends = (
-                np.flatnonzero(self.part(place, min(place + words, self.length)) == END) if place < self.length else []
-            )
+            ends = np.flatnonzero(self.part(min(place, self.length), min(place + words, self.length)) == END)
             starts.append(min(self.length, place + (int(ends[0]) + 1 if len(ends) else words)))
         return np.array(starts, np.int64)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,13 +116,30 @@ def train_words(
     sources = [corpus] if isinstance(corpus, str | Path) else list(corpus)
     with ExitStack() as stack:
         if checkpoints:
-            folder = checkpoints.folder / "corpus"
+            folder = folder_of_corpus(checkpoints)
             folder.mkdir(parents=True, exist_ok=True)
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         text = open_text(sources, folder, columns=columns, where=where)
-        read = _corpus(text, folder, settings, checkpoints)
+        try:
+            read = _corpus(text, folder, settings, checkpoints)
+        except InputError:
+            if checkpoints:
+                forget_corpus(checkpoints)
+            raise
         return _Run(read, settings, evaluate_on, watch, checkpoints).run()
+
+
+def folder_of_corpus(checkpoints: Checkpoints) -> Path:
+    """Where the ids of a run's corpus are, which make reading it again unnecessary."""
+    return checkpoints.folder / "corpus"
+
+
+def forget_corpus(checkpoints: Checkpoints) -> None:
+    """Remove them, and the folder of the checkpoints where there are none."""
+    shutil.rmtree(folder_of_corpus(checkpoints), ignore_errors=True)
+    with suppress(OSError):  # what else is in there stays
+        checkpoints.folder.rmdir()
 
 
 def _corpus(text: Text, folder: Path, settings: Settings, checkpoints: Checkpoints | None) -> Corpus:

@@ -117,7 +117,7 @@ class WordVectors:
         return folded
 
     def __contains__(self, word: str) -> bool:
-        return bool(self.tokenizer.token_to_id(self.fold(word)))
+        return self._row(word) > 0
 
     def __len__(self) -> int:
         """Words, V - 1."""
@@ -147,12 +147,17 @@ class WordVectors:
                 found[row] = self.vectors[ids].mean(0)
         return found
 
+    def _row(self, word: str) -> int:
+        """0 for an unknown word."""
+        return self.tokenizer.token_to_id(self.fold(word)) or 0
+
     def _of(self, word: str) -> Vectors:
         number = self.tokenizer.token_to_id(word) or 0
-        if number or self.grams is None or self.gram_vectors is None:
-            return self.vectors[number]
-        rows = self.grams.rows([word]).indices
-        return self.gram_vectors[rows].sum(0) / np.float32(max(len(rows), 1)) ** 0.5
+        found: Vectors = self.vectors[number]
+        if not number and self.grams is not None and self.gram_vectors is not None:
+            rows = self.grams.rows([word]).indices
+            found = self.gram_vectors[rows].sum(0) / np.float32(max(len(rows), 1) ** 0.5)
+        return found
 
     def measure(self, table: Table, *, seed: int = 0, resamples: int = 1000) -> Measurement:
         """As `nearfar.analysis.measure`; an analogy may be answered with any word of the vocabulary."""
@@ -172,11 +177,9 @@ class WordVectors:
         given = [[word] if isinstance(word, str) else list(word) for word in (near, far)]
         if not given[0] + given[1]:
             raise InputError("found no word, wanted at least one")
-        signed = [(word, 1) for word in given[0]] + [(word, -1) for word in given[1]]
-        wanted = unit(sum(sign * unit(self[word][None]) for word, sign in signed))[0].astype(np.float32)
-        cosines = self._units @ wanted
-        cosines[[self.tokenizer.token_to_id(self.fold(word)) or 0 for word, _ in signed]] = -np.inf
-        cosines[0] = -np.inf
+        towards, away = (unit(np.stack([self[word] for word in part])).sum(0) if part else 0.0 for part in given)
+        cosines = self._units @ unit(np.atleast_2d(towards - away))[0].astype(np.float32)
+        cosines[[0, *map(self._row, given[0] + given[1])]] = -np.inf
         order = np.argsort(-cosines, kind="stable")[: min(count, int(np.isfinite(cosines).sum()))]
         return [(self.words[row - 1], float(cosines[row])) for row in order.tolist()]
 
@@ -188,7 +191,7 @@ class WordVectors:
         """
         if unknown := [word for word in (a, b, c) if word not in self]:
             raise InputError(f"found {unknown[0]!r}, wanted a word of the vocabulary")
-        asked = np.array([[self.tokenizer.token_to_id(self.fold(word)) - 1 for word in (a, b, c)]])
+        asked = np.array([[self._row(word) - 1 for word in (a, b, c)]])
         found = answers(self._units[1:], asked)[:, 0].tolist()
         return {name: self.words[number] for name, number in zip(("3cosadd", "3cosmul"), found, strict=True)}
 
