@@ -112,7 +112,10 @@ def describe(outcome: Outcome, data: Sequence[Data]) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 2),
         "interrupted": outcome.interrupted,
         "best_step": outcome.best_step,
+        "stopped_early": outcome.stopped_early,
         "history": outcome.history,
+        "readings": outcome.readings,
+        "warnings": outcome.warnings,
     }
 
 

@@ -19,6 +19,7 @@ from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed, TableFeed, plan_of
 from nearfar.training.fitting import Data, contrast_for
+from nearfar.training.room import strip_bytes
 from nearfar.training.sources import Embed, Passing, Source, Streamed, Tokenised, Vectors, Viewed
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
         "view": views.settings(),
         "batch_size": settings.batch_size or encoder.batch_size,
         "learning_rate": rate,
+        "max_bytes": settings.max_bytes or strip_bytes(encoder.model.device),
     }
     return settings.model_copy(update=values)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from nearfar.contrasts import Contrast
 from nearfar.data.views import Views
 from nearfar.data.views.embedding import Adversarial
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
-from nearfar.errors import RunError
+from nearfar.errors import NotFiniteError
 from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.contrasting import Contrasting
@@ -19,9 +22,29 @@ from nearfar.training.mixing import mixer
 from nearfar.training.perturbing import attacked, change_of
 from nearfar.training.schedule import warm_up_and_decay
 from nearfar.training.sources import Batch
+from nearfar.training.space import gradient_norm
 
 OBJECTIVE_RATE = 1e-2
 """Learning rate of what an objective itself learns, a scale or a bias."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a step that was looked into was made of.
+
+    Attributes:
+        contrast: of its batch, as it was before the step.
+        objective: that pulled.
+        loss: of this batch.
+        learning_rate: of the first group of parameters.
+        gradient_norm: before it was clipped.
+    """
+
+    contrast: Contrast
+    objective: Objective
+    loss: float
+    learning_rate: float
+    gradient_norm: float
 
 
 class Stepper:
@@ -47,13 +70,28 @@ class Stepper:
         )
         self.change = change_of(views.views)
         self.adversary = next((view for view in views.views if isinstance(view, Adversarial)), None)
+        self.looking = False
+        self.contrast: Contrast | None = None
+        self.seen: Seen | None = None
 
-    def step(self, batch: Batch, progress: float) -> float:
+    @property
+    def learning_rate(self) -> float:
+        """Of the first group of parameters, as it is now."""
+        rate: float = self.optimisers[0].param_groups[0]["lr"]
+        return rate
+
+    def step(self, batch: Batch, progress: float, *, look: bool = False) -> float:
         """Learn from a batch, at the rate of this point of the run; its loss.
 
+        Args:
+            batch: to learn from.
+            progress: share of the run that is over.
+            look: keep what the step is made of in `seen`.
+
         Raises:
-            RunError: the loss is not finite.
+            NotFiniteError: the loss or an embedding is not finite; nothing was learnt from this batch.
         """
+        self.contrast, self.looking = None, look
         groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
@@ -61,10 +99,15 @@ class Stepper:
         loss = self._loss(batch)
         value: float = loss.item()
         if not np.isfinite(value):
-            raise RunError(f"{batch.source}: the loss became {value}; try a lower learning rate")
+            raise NotFiniteError(f"the loss became {value}")
         self.accelerator.backward(loss)
+        norm = None
         if self.encoder.gradient_clip:
-            self.accelerator.clip_grad_norm_(self.encoder.model.parameters(), self.encoder.gradient_clip)
+            norm = self.accelerator.clip_grad_norm_(self.encoder.model.parameters(), self.encoder.gradient_clip)
+        if self.contrast is not None:
+            length = gradient_norm(self.encoder.parameters()) if norm is None else float(norm)
+            self.seen = Seen(self.contrast, self.objective, value, self.learning_rate, length)
+            self.contrast = None
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -74,7 +117,10 @@ class Stepper:
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         def under(change: Change | None) -> torch.Tensor:
-            return self.objective(self.contrasting(batch, change))
+            contrast = self.contrasting(batch, change)
+            if self.looking:
+                self.contrast = contrast
+            return self.objective(contrast)
 
         change = self.change
         if self.adversary and len(batch.tokens) > 1:
