@@ -99,6 +99,11 @@ class Settings(BaseModel):
     tokenizer: Subwords = Field("wordpiece", description="Kind of subwords (static).")
     buffer: int = Field(10_000, ge=2, description="Rows among which a stream is shuffled.")
     sample: int = Field(100_000, ge=2, description="Rows of a stream from which a static encoder is built.")
+    checkpoint_every: int | None = Field(
+        None, ge=1, description="Steps between checkpoints; without it one every five minutes (OUT.checkpoints)."
+    )
+    keep: int = Field(2, ge=1, description="Checkpoints that are kept, the last ones.")
+    keep_after: bool = Field(False, description="Put them into OUT when the run is over, instead of removing them.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of everything random.")
 
     @classmethod

@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nearfar.commands.options import with_settings
+from nearfar.commands.resuming import Resuming, settle
 from nearfar.commands.shared import Columns, Overwrite, Where, console, open_streams, open_tables, show_measurements
 from nearfar.errors import InputError, RunError
 from nearfar.settings import Settings
@@ -38,6 +39,13 @@ def train(
     ] = False,
     config: Annotated[Path | None, typer.Option(help="Settings from TOML, JSON or an earlier nearfar.json.")] = None,
     overwrite: Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")] = False,
+    resume_from: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Go on from this checkpoint, such as step-000200.")
+    ] = None,
+    resume_changed: Annotated[
+        bool, typer.Option("--resume-changed", help="Go on with another learning rate, or another end.")
+    ] = False,
 ) -> None:
     """Train an encoder so that near texts lie near each other.
 
@@ -49,6 +57,8 @@ def train(
     Example: nearfar train faq.csv -o faq --column anchor=question --column positive=answer --epochs 5
 
     Example: nearfar train notes.txt -o notes --view crop:keep=0.7 --view typo:probability=0.3
+
+    Example: nearfar train pairs.tsv -o my-model --eval dev.tsv --resume
 
     Example: zcat huge.jsonl.gz | nearfar train - -o huge --stream --steps 10000 --eval dev.tsv
     """
@@ -65,6 +75,7 @@ def train(
         evaluate_on=evaluate_on or (),
         stream=stream,
         overwrite=overwrite,
+        resuming=Resuming(resume or resume_changed, resume_from, resume_changed),
     )
 
 
@@ -88,25 +99,38 @@ def run(
     evaluate_on: Sequence[str],
     stream: bool,
     overwrite: bool,
+    resuming: Resuming,
 ) -> None:
     """Read, train, save, print."""
     from nearfar.training.output import check_free
 
+    if resuming.has_nothing_left(output, overwrite):
+        return
     check_free(output, overwrite, inputs=[*data, *evaluate_on])
     opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
     evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
     with console.status("importing"):
         from nearfar.training import train as train_model
         from nearfar.training.output import save, whole_folder
-    with whole_folder(output, overwrite) as folder:
-        with watching() as watch:
-            outcome, fault = _attempt(
-                lambda: train_model(opened, settings=settings, evaluate_on=evaluation, watch=watch, folder=folder)
-            )
-        save(folder, outcome, opened, title=output.name)
-    if fault:
-        raise RunError(f"{fault}; the best model before that (step {outcome.best_step}) is in {output}") from fault
-    summarise(outcome, output)
+    with resuming.ready(output) as checkpoints:
+        with whole_folder(output, overwrite) as folder:
+            with watching() as watch:
+                outcome, fault = _attempt(
+                    lambda: train_model(
+                        opened,
+                        settings=settings,
+                        evaluate_on=evaluation,
+                        watch=watch,
+                        folder=folder,
+                        checkpoints=checkpoints,
+                    )
+                )
+            save(folder, outcome, opened, title=output.name)
+        if fault:
+            kept = f"the best model before that (step {outcome.best_step}) is in {output}"
+            raise RunError(f"{fault}; {kept}") from fault
+        settle(checkpoints, output, settings.keep_after)
+        summarise(outcome, output)
 
 
 def _attempt(run: Callable[[], Outcome]) -> tuple[Outcome, RunError | None]:

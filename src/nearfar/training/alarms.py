@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from statistics import median
+from typing import Any
 
 from nearfar.data.batches import Position
 from nearfar.training.outcome import Reading
@@ -54,6 +55,14 @@ class Alarms:
             "contradictions": _crossed(reading, kind, rows),
         }
         return {cause: message for cause, message in found.items() if message and self.first(cause)}
+
+    def state(self) -> dict[str, Any]:
+        """What it has seen and said, for `load`."""
+        return {"norms": self.norms, "flat": self.flat, "raised": sorted(self.raised)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take on what `state` gave."""
+        self.norms, self.flat, self.raised = state["norms"], state["flat"], set(state["raised"])
 
     def first(self, cause: str) -> bool:
         """Whether it is the first time that this cause is named."""

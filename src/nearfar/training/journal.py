@@ -16,7 +16,7 @@ class Journal:
     Each line is an object whose ``kind`` says what it is: ``reading``, ``measurement``, ``warning`` or ``result``.
 
     Args:
-        folder: where `NAME` is written, anew or on from where it ends; None: nowhere.
+        folder: where `NAME` is written, on from where it ends; None: nowhere.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -29,15 +29,6 @@ class Journal:
         line = json.dumps({"kind": kind, **plain(entry)}, ensure_ascii=False, allow_nan=False)
         with self.path.open("a", encoding="utf-8") as file:  # closed each time: what is written is on its way to disk
             file.write(line + "\n")
-
-    def resume(self, step: int) -> list[dict[str, Any]]:
-        """Forget what lies after a step, as a run that is taken up there will write it again; what is left."""
-        if self.path is None or not self.path.exists():
-            return []
-        kept = [entry for entry in read_journal(self.path) if entry["step"] <= step]
-        lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept)
-        self.path.write_text("".join(lines), "utf-8")
-        return kept
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

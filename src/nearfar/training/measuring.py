@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +66,16 @@ class Measuring:
         """Whether nothing better has come for as long as the patience lasts."""
         patience = self.settings.patience
         return patience is not None and self.worse >= patience
+
+    def state(self) -> dict[str, Any]:
+        """The best so far, for `load`."""
+        figure = self.best_figure if self.best_state else None
+        return {"step": self.best_step, "figure": figure, "worse": self.worse, "state": self.best_state}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take on what `state` gave."""
+        self.best_step, self.worse, self.best_state = state["step"], state["worse"], state["state"]
+        self.best_figure = -np.inf if state["figure"] is None else state["figure"]
 
     def take_best(self, step: int) -> None:
         """Give the encoder the best state; where nothing was measured the last, that of `step`, is the best."""

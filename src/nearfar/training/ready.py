@@ -120,7 +120,8 @@ def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, sett
         return Tokenised.of(table, str(contrast_for(table, objective)), encoder, guide)
 
     sources = [ready(table) for table in tables]
-    return TableFeed(sources, plan_of(sources, settings, lambda source: embed_rows(source, encoder)))
+    plan = plan_of(sources, settings, lambda source: embed_rows(source, encoder))
+    return TableFeed(sources, plan, moving=settings.batches == "cluster")
 
 
 def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:

@@ -13,26 +13,25 @@ class Budget:
     Attributes:
         steps: optimiser steps, or None.
         seconds: wall time from `started`, or None. At least one of the two is given.
-        started: when the clock began, by `time.monotonic`; see `start`.
+        started: by the monotonic clock.
     """
 
     steps: int | None
     seconds: float | None
     started: float = field(default_factory=time.monotonic)
 
-    def start(self) -> None:
-        """Let the clock begin now: the first step comes, and the rate is to rise from 0 however long it took to it."""
-        self.started = time.monotonic()
-
-    @property
     def spent(self) -> float:
-        """Seconds since the clock began."""
+        """Seconds since `started`."""
         return time.monotonic() - self.started
+
+    def go_on_after(self, seconds: float) -> None:
+        """Count on as if so many seconds had been spent already."""
+        self.started = time.monotonic() - seconds
 
     def progress(self, step: int) -> float:
         """Share of the run that is over after `step` steps, from 0 to 1."""
         by_steps = step / self.steps if self.steps else 0.0
-        by_time = self.spent / self.seconds if self.seconds else 0.0
+        by_time = self.spent() / self.seconds if self.seconds else 0.0
         return min(1.0, max(by_steps, by_time))
 
 

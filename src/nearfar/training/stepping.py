@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,6 +116,29 @@ class Stepper:
             self.memory.update(batch)
         return value
 
+    def state(self) -> dict[str, Any]:
+        """All that steps have changed, for `load`."""
+        scaler = self.accelerator.scaler
+        return {
+            "encoder": self.encoder.state(),
+            "objective": self.objective.state_dict() if isinstance(self.objective, torch.nn.Module) else {},
+            "optimisers": [_named(optimiser.state_dict()) for optimiser in self.optimisers],
+            "memory": self.memory.state() if self.memory else None,
+            "scaler": scaler.state_dict() if scaler else None,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take on what `state` gave."""
+        self.encoder.load(state["encoder"])
+        if isinstance(self.objective, torch.nn.Module):
+            self.objective.load_state_dict(state["objective"])
+        for optimiser, known in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(_numbered(known))
+        if self.memory:
+            self.memory.load(state["memory"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
     def _loss(self, batch: Batch) -> torch.Tensor:
         def under(change: Change | None) -> torch.Tensor:
             contrast = self.contrasting(batch, change)
@@ -126,3 +150,12 @@ class Stepper:
         if self.adversary and len(batch.tokens) > 1:
             change = attacked(self.adversary, under, change)
         return under(change)
+
+
+def _named(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's state with its parameters' numbers as words, as JSON wants them."""
+    return state | {"state": {str(number): known for number, known in state["state"].items()}}
+
+
+def _numbered(state: dict[str, Any]) -> dict[str, Any]:
+    return state | {"state": {int(number): known for number, known in state["state"].items()}}

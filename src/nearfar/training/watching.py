@@ -43,6 +43,34 @@ class Watching:
         self.read_at: tuple[int, float] | None = None
         self.measuring, self.began = 0.0, time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """Of the run, what came before the first step and before a checkpoint included."""
+        return time.monotonic() - self.began
+
+    def state(self) -> dict[str, Any]:
+        """All that was taken down, for `load`."""
+        return {
+            "seconds": self.seconds,
+            "measuring": self.measuring,
+            "read_at": self.read_at,
+            "history": self.outcome.history,
+            "readings": self.outcome.readings,
+            "warnings": self.outcome.warnings,
+            "alarms": self.alarms.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take on what `state` gave; the journal begins anew with it."""
+        self.began, self.measuring = time.monotonic() - state["seconds"], state["measuring"]
+        self.read_at = None if state["read_at"] is None else tuple(state["read_at"])
+        noted = {"measurement": state["history"], "reading": state["readings"], "warning": state["warnings"]}
+        self.outcome.history, self.outcome.readings, self.outcome.warnings = noted.values()
+        self.alarms.load(state["alarms"])
+        entries = [(kind, entry) for kind, those in noted.items() for entry in those]
+        for kind, entry in sorted(entries, key=lambda one: one[1]["step"]):
+            self.journal.write(kind, entry)
+
     def due(self, step: int, progress: float) -> bool:
         """Whether the step that comes is looked into, `step` steps being done."""
         every = self.outcome.settings.watch_every
@@ -82,7 +110,7 @@ class Watching:
         if step == 0 or not self.budget.seconds:
             return []
         self.measuring += seconds
-        message = slow_measuring(self.measuring, self.budget.spent)
+        message = slow_measuring(self.measuring, self.budget.spent())
         return [self.warn(step, "measuring", message)] if message and self.alarms.first("measuring") else []
 
     def result(self, step: int, measurements: Sequence[Measurement]) -> None:
@@ -98,7 +126,7 @@ class Watching:
         return {
             "step": step,
             "progress": round(progress, 4),
-            "seconds": round(time.monotonic() - self.began, 2),
+            "seconds": round(self.seconds, 2),
             "loss": None if np.isnan(loss) else loss,
         }
 
