@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import median
 from typing import Any
 
 from nearfar.data.batches import Position
@@ -17,10 +16,10 @@ COLLAPSED_RANK = 0.03
 """Share of the ranks beyond the first that are in use, below which the space is as good as a line."""
 
 EXPLODED = 20.0
-"""Times the median gradient norm so far that a norm may be."""
+"""Times the largest gradient norm of the first readings that a norm may be."""
 
 CALM = 5
-"""Readings after which there is a median to speak of."""
+"""Readings that count as the first."""
 
 SHARED = 0.2
 """Share of a batch's rows that may share a text."""
@@ -86,13 +85,15 @@ class Alarms:
         )
 
     def _gradient(self, reading: Reading) -> str:
-        usual = median(self.norms) if len(self.norms) >= CALM else float("inf")
-        self.norms = [*self.norms, reading.gradient_norm][-100:]
+        if len(self.norms) < CALM:
+            self.norms.append(reading.gradient_norm)
+            return ""
+        usual = max(self.norms)  # of the beginning, when there is most to learn
         if not reading.gradient_norm > EXPLODED * usual:
             return ""
         return (
-            f"the gradient explodes: its norm is {reading.gradient_norm:.3g}, {reading.gradient_norm / usual:.0f} times"
-            f" the usual {usual:.3g}; try a lower learning rate (`nearfar rate`), a longer --warmup or a higher"
+            f"the gradient explodes: its norm is {reading.gradient_norm:.3g}, {EXPLODED:.0f} times the {usual:.3g} of"
+            f" the first readings or more; try a lower learning rate (`nearfar rate`), a longer --warmup or a higher"
             " --temperature"
         )
 
