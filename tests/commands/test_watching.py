@@ -85,18 +85,9 @@ def test_a_rate_beyond_all_bounds_leaves_nothing(run: Run, tables: dict[str, Pat
     assert len(result.err.strip().splitlines()) == 1
 
 
-def test_rate_suggests_and_draws(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
-    small: tuple[Any, ...] = (
-        tables["pairs.tsv"],
-        "--vocabulary",
-        400,
-        "--width",
-        16,
-        "--batch-size",
-        16,
-        "--tries",
-        30,
-    )
+def test_rate_suggests_and_draws(run: Run, tmp_path: Path) -> None:
+    data = write_translations(tmp_path / "data.tsv", 300, 0)
+    small: tuple[Any, ...] = (data, "--vocabulary", 400, "--width", 16, "--batch-size", 16, "--tries", 60)
     result = run("rate", *small, "--picture", tmp_path / "rate.svg", "--json", tmp_path / "rate.json")
     assert result.status == 0, result.err
     found = json.loads((tmp_path / "rate.json").read_text("utf-8"))
