@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nearfar.errors import InputError
 
 Subwords = Literal["wordpiece", "bpe", "unigram"]
+Precision = Literal["no", "bf16", "fp16"]
 
 
 class Settings(BaseModel):
@@ -34,7 +35,7 @@ class Settings(BaseModel):
     epochs: int | None = Field(None, ge=1, description="Passes over the data.")
     steps: int | None = Field(None, ge=1, description="Optimiser steps.")
     minutes: float | None = Field(None, gt=0, description="Wall time; such a run is not repeatable bit for bit.")
-    batch_size: int | None = Field(None, ge=2, description="Rows a batch.")
+    batch_size: int | None = Field(None, ge=2, description="Rows a batch, of all ranks together.")
     batches: Literal["shuffled", "no-duplicates", "per-class", "length", "cluster"] = Field(
         "shuffled",
         description="Which rows go together: shuffled, no-duplicates (no text twice), per-class (some rows of each"
@@ -50,6 +51,18 @@ class Settings(BaseModel):
         description="At the top of the schedule; what suits the encoder, a hundredth of it for lone texts (static).",
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the run over which the rate rises; then it falls.")
+    accumulate: int = Field(
+        1, ge=1, description="Batches an optimiser step: their mean gradient, not one contrast of all their rows."
+    )
+    gradient_clip: float | None = Field(
+        None, ge=0, description="Largest norm of the gradient; 0: any. 1 for a transformer, any for static."
+    )
+    precision: Precision | None = Field(
+        None, description="Of the encoder's products: no (float32), bf16 or fp16. bf16 on a GPU that has it, else no."
+    )
+    rank_timeout: float = Field(
+        30, gt=0, description="Minutes that a rank waits for the others, which measure or hang, before it gives up."
+    )
     evaluations: int = Field(10, ge=1, description="Measurements during the run, evenly spread.")
     held_out: float = Field(0.05, ge=0, lt=1, description="Share of the rows held out to measure on without --eval.")
     queue: int = Field(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,16 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nearfar.commands.options import with_settings
-from nearfar.commands.shared import Columns, Overwrite, Where, console, open_streams, open_tables, show_measurements
+from nearfar.commands.shared import (
+    Columns,
+    Overwrite,
+    Where,
+    console,
+    open_streams,
+    open_tables,
+    rank,
+    show_measurements,
+)
 from nearfar.errors import InputError
 from nearfar.settings import Settings
 
@@ -93,16 +103,33 @@ def run(
     from nearfar.training.output import check_free
 
     check_free(output, overwrite, inputs=[*data, *evaluate_on])
-    opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
-    evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
-    with console.status("importing"):
-        from nearfar.training import train as train_model
-        from nearfar.training.output import save, whole_folder
-    with whole_folder(output, overwrite) as folder:
-        with watching() as watch:
-            outcome = train_model(opened, settings=settings, evaluate_on=evaluation, watch=watch)
-        save(folder, outcome, opened, title=output.name)
+    with one_of_ranks(settings, data) as reading:
+        with reading:
+            opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
+            evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
+        with console.status("importing"):
+            from nearfar.training import train as train_model
+            from nearfar.training.output import save, whole_folder
+        with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
+            with watching() as watch:
+                outcome = train_model(opened, settings=settings, evaluate_on=evaluation, watch=watch)
+            if folder:
+                save(folder, outcome, opened, title=output.name)
     summarise(outcome, output)
+
+
+@contextmanager
+def one_of_ranks(settings: Settings, data: Sequence[str]) -> Iterator[AbstractContextManager[None]]:
+    """Where torchrun or the like has started several processes, one of them; gives the turn in which to read data."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield nullcontext()
+        return
+    if "-" in data:
+        raise InputError("-: found standard input for several ranks, wanted a file: each of them reads all rows")
+    from nearfar.training.ranks import first_rank_first, together
+
+    with together(settings.rank_timeout):
+        yield first_rank_first()
 
 
 def _open_evaluation(

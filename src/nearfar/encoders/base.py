@@ -42,6 +42,9 @@ class Encoder(Protocol):
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         """Token ids of all texts, kept on disk."""
 
+    def thinned(self, tokens: Tokens) -> Tokens:
+        """The texts as a step of training sees them: without tokens that are left out at random, if any are."""
+
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         """``(n, d)`` with a graph back to the parameters.
 

@@ -100,6 +100,9 @@ class TransformerEncoder:
             tokenizer(list(batch), truncation=longest is not None, max_length=longest)["input_ids"] for batch in batches
         )
 
+    def thinned(self, tokens: Tokens) -> Tokens:
+        return tokens
+
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         features = self.model[0].tokenizer.pad({"input_ids": tokens.rows()}, return_tensors="pt")
         moved: dict[str, Any] = {name: value.to(self.model.device) for name, value in features.items()}

@@ -139,12 +139,15 @@ class StaticEncoder:
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
 
+    def thinned(self, tokens: Tokens) -> Tokens:
+        if not (self.model.training and self.token_dropout):
+            return tokens
+        # torch's generator, so that one seed and one replay serve every encoder.
+        return tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
+
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         from sentence_transformers.sentence_transformer.modules import Normalize
 
-        if self.model.training and self.token_dropout:
-            # torch's generator, so that one seed and one replay serve every encoder.
-            tokens = tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
         means = mean_rows(self.vectors, self.log_weights, tokens) if change is None else self._changed(tokens, change)
         features: dict[str, Any] = {"sentence_embedding": means}
         modules = list(self.model)[1:]

@@ -14,6 +14,7 @@ from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
 from nearfar.encoders.tokens import Tokens
 from nearfar.training.groups import Ids, duplicate_groups, groups_of_negatives
+from nearfar.training.sharing import embedded
 from nearfar.training.sources import Batch
 
 Queue = Callable[[Batch], Tensor | None]
@@ -77,12 +78,12 @@ class Contrasting:
             return self._together(columns)
         first, second, *others = columns
         plain, *rest = self._together([first, *others])
-        changed = self.encoder.embed(second, any_length=self.any_length, change=change)
+        changed = embedded(self.encoder, second, any_length=self.any_length, change=change)
         return [plain, changed, *rest]
 
     def _together(self, columns: Sequence[Tokens]) -> list[Tensor]:
-        embedded = self.encoder.embed(Tokens.concatenate(columns), any_length=self.any_length)
-        return list(torch.split(embedded, [len(column) for column in columns]))
+        whole = embedded(self.encoder, Tokens.concatenate(columns), any_length=self.any_length)
+        return list(torch.split(whole, [len(column) for column in columns]))
 
 
 def _negative_groups(batch: Batch, groups: Ids) -> Tensor | None:

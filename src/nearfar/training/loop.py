@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from nearfar.analysis import Measurement
@@ -23,7 +23,9 @@ from nearfar.training.held_out import hold_out
 from nearfar.training.measuring import Measuring
 from nearfar.training.mining import Miner
 from nearfar.training.outcome import Outcome, Step
-from nearfar.training.ready import make_feed, make_model, parse_views, resolved, token_dropout, with_end
+from nearfar.training.precision import make_accelerator
+from nearfar.training.ranks import check_alike, interrupt_together, on_first, start_alike, together
+from nearfar.training.ready import digest_of, make_feed, make_model, parse_views, resolved, token_dropout, with_end
 from nearfar.training.schedule import Budget
 from nearfar.training.stepping import Stepper
 
@@ -59,6 +61,18 @@ def train(
     """
     data = [data] if isinstance(data, Table | Stream) else list(data)
     settings = settings or Settings()
+    with together(settings.rank_timeout):
+        return _train(data, objective, model, settings, list(evaluate_on), watch)
+
+
+def _train(
+    data: list[Data],
+    objective: Objective | None,
+    model: SentenceTransformer | None,
+    settings: Settings,
+    evaluate_on: list[Table],
+    watch: Callable[[Step], None],
+) -> Outcome:
     objective = objective or build_objective(settings.objective, temperature=settings.temperature)
     if not data:
         raise InputError("data: found none, wanted at least one table to train on")
@@ -66,24 +80,22 @@ def train(
         check_usable(one, objective)
     views = parse_views(settings, data)
     check_suited(data, objective, settings, views.views)
-    accelerator = Accelerator()
-    if accelerator.num_processes > 1:
-        raise InputError(
-            f"found {accelerator.num_processes} processes, wanted 1: training across ranks is not built yet"
-        )
+    accelerator = make_accelerator(settings.precision)
     set_seed(settings.seed)
     model = model or make_model(data, settings)
-    evaluate_on = list(evaluate_on)
     if not evaluate_on:
         data, evaluate_on = _held_out_parts(data, settings)
     settings = settings.model_copy(update={"token_dropout": token_dropout(settings, views, data)})
     encoder = open_encoder(
-        accelerator.prepare_model(model),
+        model.to(accelerator.device),
         settings.encoder,
         token_dropout=settings.token_dropout or 0.0,
         weight_learning_rate=settings.weight_learning_rate,
     )
     settings = resolved(settings, encoder, views, data)
+    settings = settings.model_copy(update={"precision": accelerator.mixed_precision})
+    start_alike(encoder)
+    check_alike(settings=settings, data=[digest_of(one) for one in data])
     feed = make_feed(data, encoder, objective, settings, views)
     settings = with_end(settings, encoder, feed)
     stepper = Stepper(accelerator, encoder, objective, settings, views)
@@ -117,7 +129,7 @@ class _Run:
         miner: Miner | None,
         watch: Callable[[Step], None],
     ) -> None:
-        self.settings, self.feed, self.watch = settings, feed, watch
+        self.settings, self.feed, self.watch = settings, feed, on_first(watch)
         self.stepper, self.measuring, self.miner = stepper, measuring, miner
         self.outcome = Outcome(stepper.encoder.model, settings, evaluate_on=tuple(measuring.tables))
         self.loss = float("nan")
@@ -130,11 +142,13 @@ class _Run:
             self._measure(0, budget)
             self._compare("before")
             while (progress := budget.progress(step)) < 1:
+                interrupt_together()
                 started = time.monotonic()
                 note = self.miner.refresh(step) if self.miner else ""
-                _, batch = next(batches)
-                self._smooth(self.stepper.step(batch, progress))
-                rows_done, busy = rows_done + len(batch.tokens[0]), busy + time.monotonic() - started
+                drawn = [batch for _, batch in islice(batches, self.settings.accumulate)]
+                self._smooth(self.stepper.step(drawn, progress))
+                rows_done += sum(len(batch.tokens[0]) for batch in drawn)
+                busy += time.monotonic() - started
                 step, progress = step + 1, budget.progress(step + 1)
                 measurements: tuple[Measurement, ...] = ()
                 if progress >= due / self.settings.evaluations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed, TableFeed, plan_of
 from nearfar.training.fitting import Data, contrast_for
+from nearfar.training.groups import Ids
+from nearfar.training.ranks import many
+from nearfar.training.sharing import shared_out
 from nearfar.training.sources import Embed, Passing, Source, Streamed, Tokenised, Vectors, Viewed
 
 if TYPE_CHECKING:
@@ -81,7 +85,7 @@ def open_guide(settings: Settings) -> Embed | None:
         vectors: Vectors = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
         return vectors.astype(np.float32, copy=False)
 
-    return embed
+    return partial(shared_out, embed)
 
 
 def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, settings: Settings, views: Views) -> Feed:
@@ -122,6 +126,11 @@ def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, sett
     return TableFeed(sources, plan_of(sources, settings, lambda source: embed_rows(source, encoder)))
 
 
+def digest_of(data: Data) -> tuple[object, ...]:
+    """What tells whether ranks have read the same; a stream is known by its name and roles alone."""
+    return (data.source, data.roles, *((data.fingerprint,) if isinstance(data, Table) and many() else ()))
+
+
 def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
     if not (settings.steps or settings.minutes):
         raise InputError(
@@ -145,9 +154,13 @@ def embed_rows(source: Source, encoder: Encoder) -> Vectors:
 def embed_all(tokens: Tokens, encoder: Encoder) -> Vectors:
     """``(n, d)``: all texts, those of like length together, in evaluation mode."""
     training, _ = encoder.model.training, encoder.model.eval()
+
+    def embed(chosen: Ids) -> Vectors:
+        runs = (chosen[start : start + encoder.batch_size] for start in range(0, len(chosen), encoder.batch_size))
+        return np.concatenate([encoder.embed(tokens.take(rows)).cpu().float().numpy() for rows in runs])
+
     order = np.argsort(tokens.lengths, kind="stable")  # so that little padding is computed
-    runs = (order[start : start + encoder.batch_size] for start in range(0, len(order), encoder.batch_size))
-    found = np.concatenate([encoder.embed(tokens.take(rows)).cpu().float().numpy() for rows in runs])
+    found: Vectors = shared_out(embed, order)
     encoder.model.train(training)
     return found[np.argsort(order)]
 
@@ -162,15 +175,15 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
         "view": views.settings(),
         "batch_size": settings.batch_size or encoder.batch_size,
         "learning_rate": rate,
+        "gradient_clip": (encoder.gradient_clip or 0.0) if settings.gradient_clip is None else settings.gradient_clip,
     }
     return settings.model_copy(update=values)
 
 
 def with_end(settings: Settings, encoder: Encoder, feed: Feed) -> Settings:
     """The settings with the end of the run as a number of steps, where epochs decide it."""
-    in_epoch = feed.steps_in_epoch
-    if in_epoch is None or (settings.epochs is None and (settings.steps or settings.minutes)):
+    if feed.steps_in_epoch is None or (settings.epochs is None and (settings.steps or settings.minutes)):
         return settings
     epochs = settings.epochs or encoder.epochs
-    steps = min(epochs * in_epoch, settings.steps or epochs * in_epoch)
-    return settings.model_copy(update={"epochs": epochs, "steps": steps})
+    steps = max(1, epochs * feed.steps_in_epoch // settings.accumulate)
+    return settings.model_copy(update={"epochs": epochs, "steps": min(steps, settings.steps or steps)})

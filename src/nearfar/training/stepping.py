@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -14,10 +16,12 @@ from nearfar.errors import RunError
 from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.contrasting import Contrasting
+from nearfar.training.gradients import clip_, sum_over_ranks_
 from nearfar.training.memory import Memory
 from nearfar.training.mixing import mixer
 from nearfar.training.perturbing import attacked, change_of
 from nearfar.training.schedule import warm_up_and_decay
+from nearfar.training.sharing import sharing
 from nearfar.training.sources import Batch
 
 OBJECTIVE_RATE = 1e-2
@@ -48,8 +52,8 @@ class Stepper:
         self.change = change_of(views.views)
         self.adversary = next((view for view in views.views if isinstance(view, Adversarial)), None)
 
-    def step(self, batch: Batch, progress: float) -> float:
-        """Learn from a batch, at the rate of this point of the run; its loss.
+    def step(self, batches: Sequence[Batch], progress: float) -> float:
+        """Learn from the mean gradient of some batches, at the rate of this point of the run; their mean loss.
 
         Raises:
             RunError: the loss is not finite.
@@ -58,23 +62,38 @@ class Stepper:
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
         self.encoder.model.train()
-        loss = self._loss(batch)
+        value = sum(self._pull(batch, 1 / len(batches)) for batch in batches)
+        self._descend()
+        if self.memory:
+            for batch in batches:
+                self.memory.update(batch)
+        return value
+
+    def _pull(self, batch: Batch, share: float) -> float:
+        """Add a batch's share of the gradient; its share of the loss."""
+        loss = self._loss(batch) * share
         value: float = loss.item()
         if not np.isfinite(value):
             raise RunError(f"{batch.source}: the loss became {value}; try a lower learning rate")
         self.accelerator.backward(loss)
-        if self.encoder.gradient_clip:
-            self.accelerator.clip_grad_norm_(self.encoder.model.parameters(), self.encoder.gradient_clip)
+        return value
+
+    def _descend(self) -> None:
+        parameters = [one for one in self.encoder.parameters() if one.requires_grad]
+        sum_over_ranks_(parameters)
+        if self.settings.gradient_clip:
+            self.accelerator.unscale_gradients()
+            clip_(parameters, self.settings.gradient_clip)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        if self.memory:
-            self.memory.update(batch)
-        return value
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         def under(change: Change | None) -> torch.Tensor:
-            return self.objective(self.contrasting(batch, change))
+            with self.accelerator.autocast():
+                contrast = self.contrasting(batch, change)
+            with sharing():
+                return self.objective(contrast)
 
         change = self.change
         if self.adversary and len(batch.tokens) > 1:
