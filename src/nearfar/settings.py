@@ -64,6 +64,28 @@ class Settings(BaseModel):
         30, gt=0, description="Minutes that a rank waits for the others, which measure or hang, before it gives up."
     )
     evaluations: int = Field(10, ge=1, description="Measurements during the run, evenly spread.")
+    metric: str | None = Field(
+        None,
+        description="Which figure is to rise, as dev.tsv:ndcg@10, a table alone (its main figure) or a figure alone;"
+        " the mean of the tables' main figures.",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="Measurements in a row without a better figure after which the run ends."
+    )
+    watch_every: int | None = Field(
+        None,
+        ge=0,
+        description="Steps between two readings of loss, gradient and space, 0 for none; some 200 over the run.",
+    )
+    track: list[str] = Field(
+        [],
+        description="Where else measurements go: tensorboard, wandb ... (what accelerate knows), or all.",
+    )
+    log_folder: str | None = Field(None, description="Where --track writes files; OUT/logs, once the run is over.")
+    max_bytes: int | None = Field(
+        None, ge=1, description="Most bytes for the scores of a strip; what the memory there is allows."
+    )
+    strip_rows: int | None = Field(None, ge=1, description="Anchors of a strip; as many as --max-bytes allows.")
     held_out: float = Field(0.05, ge=0, lt=1, description="Share of the rows held out to measure on without --eval.")
     queue: int = Field(
         0, ge=0, description="Older embeddings that count as far, from a slowly following copy of the encoder (MoCo)."
@@ -90,6 +112,11 @@ class Settings(BaseModel):
     tokenizer: Subwords = Field("wordpiece", description="Kind of subwords (static).")
     buffer: int = Field(10_000, ge=2, description="Rows among which a stream is shuffled.")
     sample: int = Field(100_000, ge=2, description="Rows of a stream from which a static encoder is built.")
+    checkpoint_every: int | None = Field(
+        None, ge=1, description="Steps between checkpoints; without it one every five minutes (OUT.checkpoints)."
+    )
+    keep: int = Field(2, ge=1, description="Checkpoints that are kept, the last ones.")
+    keep_after: bool = Field(False, description="Put them into OUT when the run is over, instead of removing them.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of everything random.")
 
     @classmethod

@@ -47,6 +47,6 @@ def _kind(annotation: Any) -> Any:
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value in (None, []):
         return ""
     return f" Default: {', '.join(value) if isinstance(value, list) else value}."

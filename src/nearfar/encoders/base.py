@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from nearfar.encoders.tokens import Tokens
@@ -57,6 +57,12 @@ class Encoder(Protocol):
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         """The optimiser that suits the parameters, each group's rate in proportion to `learning_rate`."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that learning changes, by name: the tensors themselves, no copies."""
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take on what `state` gave of an encoder made alike."""
 
     def fold(self) -> None:
         """Write what was learnt into `model`, where it is learnt in another form."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +130,13 @@ class TransformerEncoder:
 
     def fold(self) -> None:
         pass
+
+    def state(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = self.model.state_dict()
+        return found
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        self.model.load_state_dict(state)
 
     def parameters(self) -> Sequence[Tensor]:
         return list(self.model.parameters())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +180,15 @@ class StaticEncoder:
 
     def parameters(self) -> Sequence[Tensor]:
         return [rows for rows in (self.vectors, self.log_weights) if rows is not None]
+
+    def state(self) -> dict[str, Tensor]:
+        named = {"vectors": self.vectors, "log_weights": self.log_weights}
+        return {name: rows for name, rows in named.items() if rows is not None}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        for name, rows in self.state().items():
+            rows.copy_(state[name])
 
     @torch.no_grad()
     def fold(self) -> None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
 from nearfar.analysis.report import training_page, write_page
-from nearfar.data import Table
 from nearfar.errors import InputError
 from nearfar.training.fitting import Data
+from nearfar.training.identity import described, versions
 from nearfar.training.outcome import Outcome
-
-VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
 
 
 def check_free(out: Path, overwrite: bool, inputs: Sequence[str] = ()) -> None:
@@ -74,6 +71,13 @@ def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
         _remove_empty(made)
 
 
+def forget_stages(out: Path) -> None:
+    """Remove what `whole_folder` of a process that was killed has left of `out`."""
+    place = out.resolve()
+    for stage in place.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+        shutil.rmtree(stage, ignore_errors=True)
+
+
 def _take_place(stage: Path, out: Path) -> None:
     if not out.exists():
         os.rename(stage, out)
@@ -106,18 +110,14 @@ def describe(outcome: Outcome, data: Sequence[Data]) -> dict[str, Any]:
     """What nearfar.json holds: settings, data, versions, and the history of measurements."""
     return {
         "settings": outcome.settings.model_dump(),
-        "data": [_describe(one) for one in data],
-        "evaluate_on": [_describe(table) for table in outcome.evaluate_on],
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
+        "data": [described(one) for one in data],
+        "evaluate_on": [described(table) for table in outcome.evaluate_on],
+        "versions": versions(),
         "seconds": round(outcome.seconds, 2),
         "interrupted": outcome.interrupted,
         "best_step": outcome.best_step,
+        "stopped_early": outcome.stopped_early,
         "history": outcome.history,
+        "readings": outcome.readings,
+        "warnings": outcome.warnings,
     }
-
-
-def _describe(data: Data) -> dict[str, Any]:
-    described: dict[str, Any] = {"source": data.source, "kind": data.kind, "roles": list(data.roles)}
-    if isinstance(data, Table):
-        return described | {"rows": len(data), "fingerprint": data.fingerprint}
-    return described | {"rows": None, "fingerprint": None}  # a stream is known only by what has passed

@@ -20,7 +20,7 @@ import torch
 from torch import distributed
 
 from nearfar.encoders import Encoder
-from nearfar.errors import InputError, NearfarError, RunError
+from nearfar.errors import InputError, NearfarError, RunError, Stopped
 from nearfar.training.alive import Alive
 
 Item = TypeVar("Item")
@@ -59,6 +59,9 @@ def together(minutes: float) -> Iterator[None]:
         with _patient():
             yield
             distributed.barrier()
+    except Stopped:  # all of them, by agreement
+        distributed.barrier()
+        raise
     except Exception as error:
         fault = "" if isinstance(error, NearfarError) else _alive.fault()
         if fault:
@@ -128,15 +131,24 @@ def _set_generators(states: Sequence[torch.Tensor]) -> None:
 
 
 def from_first(make: Callable[[], Item]) -> Item:
-    """What rank 0 makes, on every rank; random numbers that it draws meanwhile are not missed by the others."""
+    """What rank 0 makes, on every rank; random numbers that it draws meanwhile are not missed by the others.
+
+    Raises:
+        NearfarError: rank 0's, on every rank.
+    """
     if not many():
         return make()
-    box: list[Any] = [None]
+    box: list[Any] = [None, None]
     if place()[0] == 0:
         states = _generators()
-        box = [make()]
+        try:
+            box[0] = make()
+        except NearfarError as error:
+            box[1] = error
         _set_generators(states)
     distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+    if box[1]:
+        raise box[1]
     found: Item = box[0]
     return found
 

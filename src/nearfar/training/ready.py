@@ -21,7 +21,8 @@ from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed, TableFeed, plan_of
 from nearfar.training.fitting import Data, contrast_for
 from nearfar.training.groups import Ids
-from nearfar.training.ranks import many
+from nearfar.training.ranks import from_first, many
+from nearfar.training.room import strip_bytes
 from nearfar.training.sharing import shared_out
 from nearfar.training.sources import Embed, Passing, Source, Streamed, Tokenised, Vectors, Viewed
 
@@ -123,7 +124,8 @@ def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, sett
         return Tokenised.of(table, str(contrast_for(table, objective)), encoder, guide)
 
     sources = [ready(table) for table in tables]
-    return TableFeed(sources, plan_of(sources, settings, lambda source: embed_rows(source, encoder)))
+    plan = plan_of(sources, settings, lambda source: embed_rows(source, encoder))
+    return TableFeed(sources, plan, moving=settings.batches == "cluster")
 
 
 def digest_of(data: Data) -> tuple[object, ...]:
@@ -176,6 +178,8 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
         "batch_size": settings.batch_size or encoder.batch_size,
         "learning_rate": rate,
         "gradient_clip": (encoder.gradient_clip or 0.0) if settings.gradient_clip is None else settings.gradient_clip,
+        "max_bytes": settings.max_bytes
+        or from_first(lambda: strip_bytes(encoder.model.device)),
     }
     return settings.model_copy(update=values)
 

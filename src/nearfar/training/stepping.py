@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
+from nearfar.contrasts import Contrast
 from nearfar.data.views import Views
 from nearfar.data.views.embedding import Adversarial
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
-from nearfar.errors import RunError
+from nearfar.errors import NotFiniteError
 from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.contrasting import Contrasting
-from nearfar.training.gradients import clip_, sum_over_ranks_
+from nearfar.training.gradients import clip_, norm_of, sum_over_ranks_
 from nearfar.training.memory import Memory
 from nearfar.training.mixing import mixer
 from nearfar.training.perturbing import attacked, change_of
@@ -26,6 +29,25 @@ from nearfar.training.sources import Batch
 
 OBJECTIVE_RATE = 1e-2
 """Learning rate of what an objective itself learns, a scale or a bias."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a step that was looked into was made of.
+
+    Attributes:
+        contrast: of its batch, as it was before the step.
+        objective: that pulled.
+        loss: of this step.
+        learning_rate: of the first group of parameters.
+        gradient_norm: before it was clipped.
+    """
+
+    contrast: Contrast
+    objective: Objective
+    loss: float
+    learning_rate: float
+    gradient_norm: float
 
 
 class Stepper:
@@ -51,19 +73,34 @@ class Stepper:
         )
         self.change = change_of(views.views)
         self.adversary = next((view for view in views.views if isinstance(view, Adversarial)), None)
+        self.looking = False
+        self.contrast: Contrast | None = None
+        self.seen: Seen | None = None
 
-    def step(self, batches: Sequence[Batch], progress: float) -> float:
+    @property
+    def learning_rate(self) -> float:
+        """Of the first group of parameters, as it is now."""
+        rate: float = self.optimisers[0].param_groups[0]["lr"]
+        return rate
+
+    def step(self, batches: Sequence[Batch], progress: float, *, look: bool = False) -> float:
         """Learn from the mean gradient of some batches, at the rate of this point of the run; their mean loss.
 
+        Args:
+            batches: to learn from.
+            progress: share of the run that is over.
+            look: keep what the step is made of in `seen`.
+
         Raises:
-            RunError: the loss is not finite.
+            NotFiniteError: the loss or an embedding is not finite; nothing was learnt from these batches.
         """
+        self.contrast, self.looking = None, look
         groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
         self.encoder.model.train()
         value = sum(self._pull(batch, 1 / len(batches)) for batch in batches)
-        self._descend()
+        self._descend(value)
         if self.memory:
             for batch in batches:
                 self.memory.update(batch)
@@ -74,24 +111,55 @@ class Stepper:
         loss = self._loss(batch) * share
         value: float = loss.item()
         if not np.isfinite(value):
-            raise RunError(f"{batch.source}: the loss became {value}; try a lower learning rate")
+            raise NotFiniteError(f"the loss became {value}")
         self.accelerator.backward(loss)
         return value
 
-    def _descend(self) -> None:
+    def _descend(self, loss: float) -> None:
+        """Step by the gradient that has come together."""
         parameters = [one for one in self.encoder.parameters() if one.requires_grad]
         sum_over_ranks_(parameters)
+        norm = None
         if self.settings.gradient_clip:
             self.accelerator.unscale_gradients()
-            clip_(parameters, self.settings.gradient_clip)
+            norm = clip_(parameters, self.settings.gradient_clip)
+        if self.contrast is not None:
+            norm = norm_of(parameters) if norm is None else norm
+            self.seen = Seen(self.contrast, self.objective, loss, self.learning_rate, norm)
+            self.contrast = None
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Any]:
+        """All that steps have changed, for `load`."""
+        scaler = self.accelerator.scaler
+        return {
+            "encoder": self.encoder.state(),
+            "objective": self.objective.state_dict() if isinstance(self.objective, torch.nn.Module) else {},
+            "optimisers": [_named(optimiser.state_dict()) for optimiser in self.optimisers],
+            "memory": self.memory.state() if self.memory else None,
+            "scaler": scaler.state_dict() if scaler else None,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take on what `state` gave."""
+        self.encoder.load(state["encoder"])
+        if isinstance(self.objective, torch.nn.Module):
+            self.objective.load_state_dict(state["objective"])
+        for optimiser, known in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(_numbered(known))
+        if self.memory:
+            self.memory.load(state["memory"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         def under(change: Change | None) -> torch.Tensor:
             with self.accelerator.autocast():
                 contrast = self.contrasting(batch, change)
+            if self.looking:
+                self.contrast = contrast
             with sharing():
                 return self.objective(contrast)
 
@@ -99,3 +167,12 @@ class Stepper:
         if self.adversary and len(batch.tokens) > 1:
             change = attacked(self.adversary, under, change)
         return under(change)
+
+
+def _named(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's state with its parameters' numbers as words, as JSON wants them."""
+    return state | {"state": {str(number): known for number, known in state["state"].items()}}
+
+
+def _numbered(state: dict[str, Any]) -> dict[str, Any]:
+    return state | {"state": {int(number): known for number, known in state["state"].items()}}
