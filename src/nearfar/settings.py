@@ -26,7 +26,13 @@ class Settings(BaseModel):
 
     encoder: str = Field("static", description="static, a local folder, or a hub name.")
     objective: str = Field("infonce", description="A name of `nearfar objectives`.")
-    temperature: float | None = Field(None, gt=0, description="Of the objective; its own default.")
+    objective_for: list[str] = Field(
+        [], description="Another one for a table: FILE=NAME, with options as in dev.tsv=cosent:temperature=0.1."
+    )
+    weight_for: list[str] = Field(
+        [], description="FILE=NUMBER: batches of that table come so many times as often as they would."
+    )
+    temperature: float | None = Field(None, gt=0, description="Of --objective; its own default.")
     view: list[str] = Field(
         ["dropout"],
         description="How a positive is made of a lone text: a name of `nearfar augment --list`, with options as in"
@@ -96,6 +102,12 @@ class Settings(BaseModel):
         None, description="A second model; what it finds as near as the positive is no negative (GISTEmbed)."
     )
     guide_margin: float = Field(0.0, ge=-2, le=2, description="Of --guide, in its cosine.")
+    teacher: str | None = Field(
+        None,
+        description="A second model, encoder or cross-encoder, whose scores of positives and negatives are learnt"
+        " (marginmse, cosent, angle).",
+    )
+    teacher_scale: float = Field(1.0, gt=0, description="By which the scores of --teacher are multiplied.")
     mine_every: int | None = Field(
         None, ge=1, description="Steps after which negatives are mined anew with the encoder as it then is (ANCE)."
     )

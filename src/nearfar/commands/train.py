@@ -94,9 +94,11 @@ def check_settings(settings: Settings) -> None:
     from nearfar.data.views import Views
 
     Views.parse(settings.view)
-    from nearfar.objectives import build_objective
+    from nearfar.objectives import build_objective, parse_objective
 
     build_objective(settings.objective, temperature=settings.temperature)
+    for word in settings.objective_for:
+        parse_objective(word.partition("=")[2])
 
 
 def run(

@@ -47,7 +47,7 @@ class Contrasting:
         marks = None if batch.marks is None else torch.from_numpy(batch.marks)
         if batch.kind == "graded":
             assert marks is not None
-            return graded(first, others[0], marks)
+            return graded(first, _candidates(others), marks)
         if batch.kind == "labelled":
             assert marks is not None
             one = None if guide is None else guide[0]
@@ -84,6 +84,14 @@ class Contrasting:
     def _together(self, columns: Sequence[Tokens]) -> list[Tensor]:
         whole = embedded(self.encoder, Tokens.concatenate(columns), any_length=self.any_length)
         return list(torch.split(whole, [len(column) for column in columns]))
+
+
+def _candidates(columns: Sequence[Tensor]) -> Tensor:
+    """Each row's candidates: ``(n, d)`` the only ones, or ``(n, 1 + k, d)`` a positive and k negatives."""
+    if len(columns) == 1:
+        return columns[0]
+    positives, negatives = columns
+    return torch.cat([positives[:, None], negatives.view(-1, *positives.shape).transpose(0, 1)], dim=1)
 
 
 def _negative_groups(batch: Batch, groups: Ids) -> Tensor | None:

@@ -46,7 +46,11 @@ def described(data: Data) -> dict[str, Any]:
 
 
 def identity(
-    settings: Settings, data: Sequence[Data], evaluate_on: Sequence[Table], objective: Objective, encoder: Encoder
+    settings: Settings,
+    data: Sequence[Data],
+    evaluate_on: Sequence[Table],
+    objectives: Sequence[Objective],
+    encoder: Encoder,
 ) -> dict[str, Any]:
     """What has to be equal for a run to go on as it would have gone, as JSON gives it back.
 
@@ -54,13 +58,13 @@ def identity(
         settings: with every None resolved.
         data: as the user gave it.
         evaluate_on: tables that are measured on.
-        objective: what pulls and pushes.
+        objectives: what pulls and pushes.
         encoder: before the first step.
     """
     vocabulary = json.dumps(sorted(encoder.model[0].tokenizer.get_vocab().items()))
     found = {
         "settings": settings.model_dump(exclude=set(NO_MATTER)),
-        "objective": type(objective).__name__,
+        "objective": ", ".join(type(objective).__name__ for objective in objectives),
         "data": [_known_by(one) for one in data],
         "evaluate_on": [_known_by(table) for table in evaluate_on],
         "encoder": {

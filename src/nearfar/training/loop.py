@@ -15,7 +15,6 @@ from nearfar.data import Table
 from nearfar.data.batches import Position
 from nearfar.errors import NotFiniteError
 from nearfar.execution import execution
-from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.alarms import diverged
 from nearfar.training.feeds import TableFeed
@@ -25,7 +24,9 @@ from nearfar.training.journal import Journal
 from nearfar.training.keeping import Checkpoints, Keeper
 from nearfar.training.measuring import Measuring
 from nearfar.training.mining import Miner
+from nearfar.training.objectives import Given
 from nearfar.training.outcome import DivergedError, Outcome, Reading, Step
+from nearfar.training.precision import note_on
 from nearfar.training.preparing import Asked, Prepared, prepare
 from nearfar.training.randomness import random_state, set_random_state
 from nearfar.training.ranks import any_rank, from_first, interrupt_together, on_first, together
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 def train(
     data: Data | Sequence[Data],
     *,
-    objective: Objective | None = None,
+    objective: Given | None = None,
     model: SentenceTransformer | None = None,
     settings: Settings | None = None,
     evaluate_on: Sequence[Table] = (),
@@ -53,7 +54,8 @@ def train(
 
     Args:
         data: tables, or streams, of any roles that the objective can use; each batch comes from one of them.
-        objective: what pulls and pushes; None builds the one that the settings name.
+        objective: what pulls and pushes, for all of the data or one for each (in its order, or by source); None
+            builds what the settings name.
         model: the encoder to start from; None opens or builds the one that the settings name.
         settings: everything else; None takes the defaults.
         evaluate_on: tables to measure on; where there are none, a part of each training table is held out.
@@ -80,7 +82,7 @@ def _trained(
 ) -> Outcome:
     keeper = None
     if checkpoints:
-        known_by = identity(ready.settings, ready.given, ready.evaluate_on, ready.objective, ready.encoder)
+        known_by = identity(ready.settings, ready.given, ready.evaluate_on, ready.objectives, ready.encoder)
         keeper = Keeper(checkpoints, ready.settings, known_by)
     with (
         execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes),
@@ -144,6 +146,8 @@ class _Run:
         else:
             self._measure()
             self._compare("before")
+            if note := note_on(self.settings, self.stepper.encoder.model):
+                self._show(note=note)
             self.budget.go_on_after(0.0)  # however long it took, the rate is to rise from 0, and a step to be made
 
     def _step(self, batches: Iterator[tuple[Position, Batch]]) -> None:

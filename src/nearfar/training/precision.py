@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, DistributedType
 
 from nearfar.data.negatives.search import faster_screen
 from nearfar.errors import InputError
-from nearfar.settings import Precision
+from nearfar.settings import Precision, Settings
 from nearfar.training.ranks import many
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 UNSUPPORTED = {DistributedType.FSDP: "FSDP", DistributedType.DEEPSPEED: "DeepSpeed", DistributedType.XLA: "XLA"}
 
@@ -50,16 +55,11 @@ def check_precision(precision: Precision | None, device: str) -> Precision:
     return precision
 
 
-def note_on(precision: Precision, device: str, width: int) -> str:
-    """What a person should know of the precision that was asked for, or ""; on a CPU it is tried for a moment.
-
-    Args:
-        precision: of the run.
-        device: its kind.
-        width: of the embeddings.
-    """
-    if precision == "bf16" and device == "cpu" and faster_screen(width) != torch.bfloat16:
-        return "bf16 is slower than float32 on this processor: it saves memory and nothing else (--precision no)"
+def note_on(settings: Settings, model: SentenceTransformer) -> str:
+    """What a person should know of the precision of a run, or ""; on a CPU it is tried for a moment."""
+    on_cpu = settings.precision == "bf16" and model.device.type == "cpu"
+    if on_cpu and faster_screen(model.get_embedding_dimension() or 256) != torch.bfloat16:
+        return "this processor multiplies in bf16 no faster than in float32: it saves memory and nothing else"
     return ""
 
 

@@ -14,11 +14,12 @@ from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder, open_encoder
 from nearfar.errors import InputError
-from nearfar.objectives import Objective, build_objective
+from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed
 from nearfar.training.fitting import Data, check_suited, check_usable
 from nearfar.training.held_out import hold_out
+from nearfar.training.objectives import Given, choose_objectives, weights_of
 from nearfar.training.precision import make_accelerator
 from nearfar.training.ranks import check_alike, start_alike
 from nearfar.training.ready import digest_of, make_feed, make_model, parse_views, resolved, token_dropout, with_end
@@ -34,7 +35,7 @@ class Asked:
     """What a caller asks for; see `nearfar.train`."""
 
     data: Data | Sequence[Data]
-    objective: Objective | None = None
+    objective: Given | None = None
     model: SentenceTransformer | None = None
     settings: Settings | None = None
     evaluate_on: Sequence[Table] = ()
@@ -48,14 +49,15 @@ class Prepared:
         accelerator: of the run.
         settings: with every None resolved.
         given: the data as the caller gave it, nothing held out.
-        objective, encoder, feed, stepper, views: ready.
+        objectives: of the data, each once.
+        encoder, feed, stepper, views: ready.
         evaluate_on: tables to measure on, held-out parts among them.
     """
 
     accelerator: Accelerator
     settings: Settings
     given: Sequence[Data]
-    objective: Objective
+    objectives: Sequence[Objective]
     encoder: Encoder
     feed: Feed
     stepper: Stepper
@@ -71,13 +73,14 @@ def prepare(asked: Asked) -> Prepared:
     """
     data = given = [asked.data] if isinstance(asked.data, Table | Stream) else list(asked.data)
     settings = asked.settings or Settings()
-    objective = asked.objective or build_objective(settings.objective, temperature=settings.temperature)
     if not data:
         raise InputError("data: found none, wanted at least one table to train on")
+    objectives = choose_objectives(asked.objective, settings, data)
     for one in data:
-        check_usable(one, objective)
+        check_usable(one, objectives.of(one.source), taught=settings.teacher is not None)
     views = parse_views(settings, data)
-    check_suited(data, objective, settings, views.views)
+    check_suited(data, [objectives.of(one.source) for one in data], settings, views.views)
+    weights_of(settings, [one.source for one in data])  # named rightly
     check_trackers(settings.track)
     accelerator = make_accelerator(settings.precision)
     set_seed(settings.seed)
@@ -95,10 +98,10 @@ def prepare(asked: Asked) -> Prepared:
     settings = resolved(settings, encoder, views, data).model_copy(update={"precision": accelerator.mixed_precision})
     start_alike(encoder)
     check_alike(settings=settings, data=[digest_of(one) for one in data])
-    feed = make_feed(data, encoder, objective, settings, views)
+    feed = make_feed(data, encoder, objectives, settings, views)
     settings = with_end(settings, encoder, feed)
-    stepper = Stepper(accelerator, encoder, objective, settings, views)
-    return Prepared(accelerator, settings, given, objective, encoder, feed, stepper, views, evaluate_on)
+    stepper = Stepper(accelerator, encoder, objectives, settings, views, data)
+    return Prepared(accelerator, settings, given, objectives.of_all(given), encoder, feed, stepper, views, evaluate_on)
 
 
 def _held_out_parts(data: Sequence[Data], settings: Settings) -> tuple[list[Data], list[Table]]:

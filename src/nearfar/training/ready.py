@@ -16,15 +16,16 @@ from nearfar.encoders import Encoder, build_static, open_model
 from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
-from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed, TableFeed, plan_of
 from nearfar.training.fitting import Data, contrast_for
 from nearfar.training.groups import Ids
+from nearfar.training.objectives import Objectives
 from nearfar.training.ranks import from_first, many
 from nearfar.training.room import strip_bytes
 from nearfar.training.sharing import shared_out
 from nearfar.training.sources import Embed, Passing, Source, Streamed, Tokenised, Vectors, Viewed
+from nearfar.training.teaching import open_teacher
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -89,23 +90,26 @@ def open_guide(settings: Settings) -> Embed | None:
     return partial(shared_out, embed)
 
 
-def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, settings: Settings, views: Views) -> Feed:
+def make_feed(data: Sequence[Data], encoder: Encoder, objectives: Objectives, settings: Settings, views: Views) -> Feed:
     """The batches of tables, or of streams.
 
     Args:
-        data: of one sort, each usable by the objective.
+        data: of one sort, each usable by its objective.
         encoder: whose tokens texts become.
-        objective: decides what contrasts are made.
+        objectives: decide what contrasts are made.
         settings: with a batch size.
         views: what makes positives of lone texts.
 
     Raises:
         InputError: tables and streams are mixed, or the settings do not suit them.
     """
-    guide = open_guide(settings)
+    guide, teacher = open_guide(settings), open_teacher(settings)
+
+    def kind(one: Data) -> str:
+        return str(contrast_for(one, objectives.of(one.source), taught=teacher is not None))
 
     def passing(one: Data) -> Passing:
-        return Passing(one.source, str(contrast_for(one, objective)), encoder, views, settings.seed, guide)
+        return Passing(one.source, kind(one), encoder, views, settings.seed, guide, teacher)
 
     streams = [one for one in data if isinstance(one, Stream)]
     tables = [one for one in data if isinstance(one, Table)]
@@ -121,7 +125,7 @@ def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, sett
     def ready(table: Table) -> Source:
         if table.kind == "texts" and views.in_text:
             return Viewed(table, passing(table))
-        return Tokenised.of(table, str(contrast_for(table, objective)), encoder, guide)
+        return Tokenised.of(table, kind(table), encoder, guide, teacher)
 
     sources = [ready(table) for table in tables]
     plan = plan_of(sources, settings, lambda source: embed_rows(source, encoder))
@@ -138,7 +142,12 @@ def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
         raise InputError(
             f"{streams[0].source}: found a stream, whose length is unknown, wanted --steps or --minutes to end the run"
         )
-    for name, default in (("batches", "shuffled"), ("source_temperature", None), ("mine_every", None)):
+    for name, default in (
+        ("batches", "shuffled"),
+        ("source_temperature", None),
+        ("mine_every", None),
+        ("weight_for", []),
+    ):
         if getattr(settings, name) != default:
             raise InputError(f"{name}: found {getattr(settings, name)!r}, wanted {default!r} for streams")
 
@@ -178,8 +187,7 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
         "batch_size": settings.batch_size or encoder.batch_size,
         "learning_rate": rate,
         "gradient_clip": (encoder.gradient_clip or 0.0) if settings.gradient_clip is None else settings.gradient_clip,
-        "max_bytes": settings.max_bytes
-        or from_first(lambda: strip_bytes(encoder.model.device)),
+        "max_bytes": settings.max_bytes or from_first(lambda: strip_bytes(encoder.model.device)),
     }
     return settings.model_copy(update=values)
 

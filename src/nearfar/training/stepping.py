@@ -19,9 +19,11 @@ from nearfar.errors import NotFiniteError
 from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.contrasting import Contrasting
+from nearfar.training.fitting import Data
 from nearfar.training.gradients import clip_, norm_of, sum_over_ranks_
 from nearfar.training.memory import Memory
 from nearfar.training.mixing import mixer
+from nearfar.training.objectives import Objectives
 from nearfar.training.perturbing import attacked, change_of
 from nearfar.training.schedule import warm_up_and_decay
 from nearfar.training.sharing import sharing
@@ -54,19 +56,27 @@ class Stepper:
     """Everything that a step changes: the encoder, what the objective learns, their optimisers, the queue."""
 
     def __init__(
-        self, accelerator: Accelerator, encoder: Encoder, objective: Objective, settings: Settings, views: Views
+        self,
+        accelerator: Accelerator,
+        encoder: Encoder,
+        objectives: Objectives,
+        settings: Settings,
+        views: Views,
+        data: Sequence[Data],
     ) -> None:
         assert settings.learning_rate is not None
-        self.accelerator, self.encoder, self.objective, self.settings = accelerator, encoder, objective, settings
+        self.accelerator, self.encoder, self.objectives, self.settings = accelerator, encoder, objectives, settings
+        used = objectives.of_all(data)
+        self.learning = torch.nn.ModuleList(one for one in used if isinstance(one, torch.nn.Module))
         optimisers = [encoder.optimiser(settings.learning_rate)]
-        if isinstance(objective, torch.nn.Module) and [*objective.parameters()]:
-            optimisers.append(torch.optim.Adam(objective.parameters(), lr=OBJECTIVE_RATE))
+        if learnt := [*self.learning.parameters()]:
+            optimisers.append(torch.optim.Adam(learnt, lr=OBJECTIVE_RATE))
         self.optimisers = [accelerator.prepare(optimiser) for optimiser in optimisers]
         self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
         self.memory = Memory(encoder, size=settings.queue, momentum=settings.momentum) if settings.queue else None
         self.contrasting = Contrasting(
             encoder,
-            objective.by_direction,
+            all(objective.by_direction for objective in used),
             settings.guide_margin,
             self.memory.queue if self.memory else None,
             mixer(settings.mixed) if settings.mixed else None,
@@ -74,7 +84,7 @@ class Stepper:
         self.change = change_of(views.views)
         self.adversary = next((view for view in views.views if isinstance(view, Adversarial)), None)
         self.looking = False
-        self.contrast: Contrast | None = None
+        self.contrast: tuple[Contrast, Objective] | None = None
         self.seen: Seen | None = None
 
     @property
@@ -125,7 +135,7 @@ class Stepper:
             norm = clip_(parameters, self.settings.gradient_clip)
         if self.contrast is not None:
             norm = norm_of(parameters) if norm is None else norm
-            self.seen = Seen(self.contrast, self.objective, loss, self.learning_rate, norm)
+            self.seen = Seen(*self.contrast, loss, self.learning_rate, norm)
             self.contrast = None
         for optimiser in self.optimisers:
             optimiser.step()
@@ -136,7 +146,7 @@ class Stepper:
         scaler = self.accelerator.scaler
         return {
             "encoder": self.encoder.state(),
-            "objective": self.objective.state_dict() if isinstance(self.objective, torch.nn.Module) else {},
+            "objective": self.learning.state_dict(),
             "optimisers": [_named(optimiser.state_dict()) for optimiser in self.optimisers],
             "memory": self.memory.state() if self.memory else None,
             "scaler": scaler.state_dict() if scaler else None,
@@ -145,8 +155,7 @@ class Stepper:
     def load(self, state: dict[str, Any]) -> None:
         """Take on what `state` gave."""
         self.encoder.load(state["encoder"])
-        if isinstance(self.objective, torch.nn.Module):
-            self.objective.load_state_dict(state["objective"])
+        self.learning.load_state_dict(state["objective"])
         for optimiser, known in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(_numbered(known))
         if self.memory:
@@ -159,9 +168,9 @@ class Stepper:
             with self.accelerator.autocast():
                 contrast = self.contrasting(batch, change)
             if self.looking:
-                self.contrast = contrast
+                self.contrast = contrast, self.objectives.of(batch.source)
             with sharing():
-                return self.objective(contrast)
+                return self.objectives.of(batch.source)(contrast)
 
         change = self.change
         if self.adversary and len(batch.tokens) > 1:
