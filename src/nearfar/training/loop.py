@@ -29,7 +29,7 @@ from nearfar.training.outcome import DivergedError, Outcome, Reading, Step
 from nearfar.training.precision import note_on
 from nearfar.training.preparing import Asked, Prepared, prepare
 from nearfar.training.randomness import random_state, set_random_state
-from nearfar.training.ranks import any_rank, from_first, interrupt_together, on_first, together
+from nearfar.training.ranks import any_rank, from_first, interrupt_together, on_first, place, together
 from nearfar.training.schedule import Budget
 from nearfar.training.sources import Batch
 from nearfar.training.trackers import Trackers, tracked
@@ -88,7 +88,7 @@ def _trained(
         execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes),
         tracked(ready.accelerator, ready.settings, folder) as trackers,
     ):
-        journal = Journal(folder if ready.accelerator.is_main_process else None)
+        journal = Journal(None if place()[0] else folder)
         return _Run(ready, watch, keeper, journal, trackers).run()
 
 
