@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import augment, convert, demo, encode, evaluate, mine, objectives, train
+from nearfar.commands import augment, convert, demo, encode, evaluate, mine, objectives, rate, train
 from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(train.train)
+app.command()(rate.rate)
 app.command()(evaluate.evaluate)
 app.command()(encode.encode)
 app.command()(augment.augment)
