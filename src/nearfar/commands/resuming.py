@@ -78,7 +78,14 @@ class Resuming:
         asked = threading.Event()
         with _on_termination(asked):
             try:
-                yield Checkpoints(folder_of(output), self.resume, self.name, self.changed, asked.is_set)
+                yield Checkpoints(
+                    folder_of(output),
+                    resume=self.resume,
+                    resume_from=self.name,
+                    resume_changed=self.changed,
+                    overwrite=True,  # `has_nothing_left` has seen to it
+                    stop=asked.is_set,
+                )
             except Stopped as stopped:
                 console.print(f"{stopped}:\n{_line()}", markup=False, soft_wrap=True)
 

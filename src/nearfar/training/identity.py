@@ -83,8 +83,8 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str
         sources: Iterator[tuple[dict[str, Any], dict[str, Any]]] = zip_longest(was[part], now[part], fillvalue={})
         for old, new in sources:
             found |= dict(_differing(f"{prefix}{(new or old)['source']}: ", old, new))
-    found |= dict(_differing("", was["settings"], now["settings"]))
     found |= dict(_differing("", {"objective": was["objective"]}, {"objective": now["objective"]}))
+    found |= dict(_differing("", was["settings"], now["settings"]))
     return found | dict(_differing("encoder: ", was["encoder"], now["encoder"]))
 
 
