@@ -13,9 +13,8 @@ from accelerate.utils import set_seed
 from nearfar.analysis import Measurement
 from nearfar.data import Table
 from nearfar.data.streams import Stream
-from nearfar.encoders import open_encoder
 from nearfar.errors import InputError
-from nearfar.objectives import Objective, build_objective
+from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, TableFeed
 from nearfar.training.fitting import Data, check_suited, check_usable
@@ -23,7 +22,17 @@ from nearfar.training.held_out import hold_out
 from nearfar.training.measuring import Measuring
 from nearfar.training.mining import Miner
 from nearfar.training.outcome import Outcome, Step
-from nearfar.training.ready import make_feed, make_model, parse_views, resolved, token_dropout, with_end
+from nearfar.training.ready import (
+    make_encoder,
+    make_feed,
+    make_model,
+    make_objective,
+    parse_views,
+    ready_to_learn,
+    resolved,
+    token_dropout,
+    with_end,
+)
 from nearfar.training.schedule import Budget
 from nearfar.training.stepping import Stepper
 
@@ -59,7 +68,7 @@ def train(
     """
     data = [data] if isinstance(data, Table | Stream) else list(data)
     settings = settings or Settings()
-    objective = objective or build_objective(settings.objective, temperature=settings.temperature)
+    objective = objective or make_objective(settings)
     if not data:
         raise InputError("data: found none, wanted at least one table to train on")
     for one in data:
@@ -77,12 +86,7 @@ def train(
     if not evaluate_on:
         data, evaluate_on = _held_out_parts(data, settings)
     settings = settings.model_copy(update={"token_dropout": token_dropout(settings, views, data)})
-    encoder = open_encoder(
-        accelerator.prepare_model(model),
-        settings.encoder,
-        token_dropout=settings.token_dropout or 0.0,
-        weight_learning_rate=settings.weight_learning_rate,
-    )
+    encoder = make_encoder(accelerator.prepare_model(ready_to_learn(model, settings)), settings)
     settings = resolved(settings, encoder, views, data)
     feed = make_feed(data, encoder, objective, settings, views)
     settings = with_end(settings, encoder, feed)
@@ -131,16 +135,19 @@ class _Run:
             self._compare("before")
             while (progress := budget.progress(step)) < 1:
                 started = time.monotonic()
-                note = self.miner.refresh(step) if self.miner else ""
+                notes = [self.miner.refresh(step) if self.miner else ""]
                 _, batch = next(batches)
                 self._smooth(self.stepper.step(batch, progress))
+                notes.append(self.stepper.note)
                 rows_done, busy = rows_done + len(batch.tokens[0]), busy + time.monotonic() - started
                 step, progress = step + 1, budget.progress(step + 1)
                 measurements: tuple[Measurement, ...] = ()
                 if progress >= due / self.settings.evaluations:
                     due = int(progress * self.settings.evaluations) + 1
                     measurements = self._measure(step, budget)
-                self.watch(Step(step, progress, self.loss, rows_done / busy, measurements, note))
+                self.watch(
+                    Step(step, progress, self.loss, rows_done / busy, measurements, "; ".join(filter(None, notes)))
+                )
         except KeyboardInterrupt:
             self.outcome.interrupted = True
         self.outcome.seconds = time.monotonic() - budget.started

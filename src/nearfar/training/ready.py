@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ import torch
 from nearfar.data import Table
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
-from nearfar.encoders import Encoder, build_static, open_model
+from nearfar.encoders import Encoder, build_static, is_static, open_encoder, open_model
+from nearfar.encoders.adapters import add_lora, freeze_lowest
 from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
-from nearfar.objectives import Objective
+from nearfar.objectives import Matryoshka, Objective, build_objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed, TableFeed, plan_of
 from nearfar.training.fitting import Data, contrast_for
@@ -42,6 +43,53 @@ def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
         tokenizer=settings.tokenizer,
         sif=settings.sif,
         seed=settings.seed,
+    )
+
+
+def make_objective(settings: Settings) -> Objective:
+    """The objective that the settings name, over each of the widths that they name.
+
+    Raises:
+        InputError: the name is unknown, it has no temperature, or the widths are none.
+    """
+    objective = build_objective(settings.objective, temperature=settings.temperature)
+    if not settings.matryoshka:
+        return objective
+    try:
+        return cast(Objective, Matryoshka(objective, settings.matryoshka))
+    except ValueError:
+        found = ", ".join(map(str, settings.matryoshka))
+        raise InputError(f"matryoshka: found {found}, wanted different whole numbers from 1 up") from None
+
+
+def ready_to_learn(model: SentenceTransformer, settings: Settings) -> SentenceTransformer:
+    """The model with its prompts, its adapters and its frozen layers.
+
+    Raises:
+        InputError: a setting does not fit the model.
+    """
+    width = int(model.get_embedding_dimension() or 0)
+    if settings.matryoshka and max(settings.matryoshka) > width:
+        raise InputError(f"matryoshka: found {max(settings.matryoshka)}, wanted at most the model's width, {width}")
+    for name in ("chunk_tokens", "keep_mib", "lora", "freeze"):
+        if is_static(model) and getattr(settings, name) is not None:
+            raise InputError(f"{name}: found {getattr(settings, name)}, wanted none for a static encoder")
+    if settings.lora is not None:
+        add_lora(model, settings.lora, alpha=settings.lora_alpha, targets=settings.lora_targets)
+    if settings.freeze is not None:
+        freeze_lowest(model, settings.freeze)
+    return model
+
+
+def make_encoder(model: SentenceTransformer, settings: Settings) -> Encoder:
+    """The training view of a model, by the settings."""
+    return open_encoder(
+        model,
+        settings.encoder,
+        token_dropout=settings.token_dropout or 0.0,
+        weight_learning_rate=settings.weight_learning_rate,
+        chunk_tokens=settings.chunk_tokens,
+        keep_bytes=None if settings.keep_mib is None else settings.keep_mib * 2**20,
     )
 
 
@@ -162,6 +210,7 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
         "view": views.settings(),
         "batch_size": settings.batch_size or encoder.batch_size,
         "learning_rate": rate,
+        "chunk_tokens": encoder.chunk_tokens,
     }
     return settings.model_copy(update=values)
 

@@ -17,6 +17,7 @@ from nearfar.training.contrasting import Contrasting
 from nearfar.training.memory import Memory
 from nearfar.training.mixing import mixer
 from nearfar.training.perturbing import attacked, change_of
+from nearfar.training.relief import with_relief
 from nearfar.training.schedule import warm_up_and_decay
 from nearfar.training.sources import Batch
 
@@ -25,7 +26,11 @@ OBJECTIVE_RATE = 1e-2
 
 
 class Stepper:
-    """Everything that a step changes: the encoder, what the objective learns, their optimisers, the queue."""
+    """Everything that a step changes: the encoder, what the objective learns, their optimisers, the queue.
+
+    Attributes:
+        note: what a person may want to know of the last step, or "".
+    """
 
     def __init__(
         self, accelerator: Accelerator, encoder: Encoder, objective: Objective, settings: Settings, views: Views
@@ -45,6 +50,7 @@ class Stepper:
             self.memory.queue if self.memory else None,
             mixer(settings.mixed) if settings.mixed else None,
         )
+        self.note = ""
         self.change = change_of(views.views)
         self.adversary = next((view for view in views.views if isinstance(view, Adversarial)), None)
 
@@ -58,19 +64,28 @@ class Stepper:
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
         self.encoder.model.train()
+        value, self.note = with_relief(self.encoder, lambda: self._learn(batch), self._forget)
+        if self.encoder.gradient_clip:
+            self.accelerator.clip_grad_norm_(self.encoder.model.parameters(), self.encoder.gradient_clip)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self._forget()
+        if self.memory:
+            self.memory.update(batch)
+        return value
+
+    def _learn(self, batch: Batch) -> float:
+        """The loss of a batch, and its gradient in the parameters."""
         loss = self._loss(batch)
         value: float = loss.item()
         if not np.isfinite(value):
             raise RunError(f"{batch.source}: the loss became {value}; try a lower learning rate")
         self.accelerator.backward(loss)
-        if self.encoder.gradient_clip:
-            self.accelerator.clip_grad_norm_(self.encoder.model.parameters(), self.encoder.gradient_clip)
-        for optimiser in self.optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        if self.memory:
-            self.memory.update(batch)
         return value
+
+    def _forget(self) -> None:
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         def under(change: Change | None) -> torch.Tensor:
