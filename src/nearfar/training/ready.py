@@ -13,6 +13,7 @@ from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder, build_static, is_static, open_encoder, open_model
 from nearfar.encoders.adapters import add_lora, freeze_lowest
+from nearfar.encoders.prompts import prompt_of, prompted, set_prompts
 from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
@@ -74,6 +75,7 @@ def ready_to_learn(model: SentenceTransformer, settings: Settings) -> SentenceTr
     for name in ("chunk_tokens", "keep_mib", "lora", "freeze"):
         if is_static(model) and getattr(settings, name) is not None:
             raise InputError(f"{name}: found {getattr(settings, name)}, wanted none for a static encoder")
+    set_prompts(model, settings.prompt)
     if settings.lora is not None:
         add_lora(model, settings.lora, alpha=settings.lora_alpha, targets=settings.lora_targets)
     if settings.freeze is not None:
@@ -183,7 +185,8 @@ def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
 def embed_rows(source: Source, encoder: Encoder) -> Vectors:
     """``(n, d)``: the first text of each row, by the encoder as it is, in evaluation mode."""
     if isinstance(source, Viewed):
-        tokens = encoder.tokenise(batch["text"] for batch in source.table.batches())
+        prompt = prompt_of(encoder.model, "text")
+        tokens = encoder.tokenise(prompted(batch["text"], prompt) for batch in source.table.batches())
     else:
         tokens = source.tokens[source.table.text_roles[0]]
     return embed_all(tokens, encoder)

@@ -15,6 +15,7 @@ from nearfar.data.roles import GROUP, MARKS
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
+from nearfar.encoders.prompts import prompt_of, prompted
 from nearfar.encoders.tokens import Tokens
 from nearfar.training.groups import Ids, number_texts, numbers_of
 
@@ -67,7 +68,10 @@ class Tokenised:
     def of(cls, table: Table, kind: str, encoder: Encoder, guide: Embed | None = None) -> Tokenised:
         """Tokenise a table, number its texts, and ask the guide once for each text."""
         roles = table.text_roles
-        tokens = {role: encoder.tokenise(batch[role] for batch in table.batches()) for role in roles}
+        prompts = {role: prompt_of(encoder.model, role) for role in roles}
+        tokens = {
+            role: encoder.tokenise(prompted(batch[role], prompts[role]) for batch in table.batches()) for role in roles
+        }
         ids = {role: number_texts(table, role) for role in table.roles if role != "score"}
         found = {} if guide is None else {role: guide(table.column(role)) for role in roles}
         return cls(table, kind, tokens, ids, found)
@@ -135,11 +139,16 @@ class Passing:
         return Batch(
             self.source,
             self.kind,
-            tuple(self.encoder.tokenise([column]) for column in columns),
+            tuple(self.encoder.tokenise([column]) for column in self._prompted(roles, columns)),
             tuple(numbers_of(column) for column in original),
             None if marks is None else np.asarray(marks) if self.kind == "graded" else numbers_of(marks),
             (2 * guided if viewed else guided) or None,
         )
+
+    def _prompted(self, roles: Sequence[str], columns: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """Columns with their prompts: two views have that of their text, all negatives one."""
+        for place, column in enumerate(columns):
+            yield prompted(column, prompt_of(self.encoder.model, roles[min(place, len(roles) - 1)]))
 
 
 @dataclass(frozen=True)
