@@ -33,6 +33,10 @@ class Settings(BaseModel):
         [], description="FILE=NUMBER: batches of that table come so many times as often as they would."
     )
     temperature: float | None = Field(None, gt=0, description="Of --objective; its own default.")
+    matryoshka: list[int] = Field(
+        [],
+        description="Widths that embeddings can be cut to afterwards: the objective works on each of them. Repeat it.",
+    )
     view: list[str] = Field(
         ["dropout"],
         description="How a positive is made of a lone text: a name of `nearfar augment --list`, with options as in"
@@ -42,6 +46,34 @@ class Settings(BaseModel):
     steps: int | None = Field(None, ge=1, description="Optimiser steps.")
     minutes: float | None = Field(None, gt=0, description="Wall time; such a run is not repeatable bit for bit.")
     batch_size: int | None = Field(None, ge=2, description="Rows a batch, of all ranks together.")
+    chunk_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens encoded at a time, padding included (transformer): bounds memory, whatever the batch. What"
+        " suits the memory there is; halved where it runs out.",
+    )
+    keep_mib: int | None = Field(
+        None,
+        ge=0,
+        description="MiB for graphs of chunks that are kept, so that they are not encoded twice (transformer). Half of"
+        " what is free; changes speed alone.",
+    )
+    lora: int | None = Field(
+        None, ge=1, description="Rank of adapters that alone are learnt and are merged in the end (transformer)."
+    )
+    lora_alpha: float | None = Field(None, gt=0, description="Scale of --lora times its rank; twice the rank.")
+    lora_targets: list[str] = Field(
+        ["all-linear"], description="Layers that get adapters, by name; peft's choice where the list is empty."
+    )
+    freeze: int | None = Field(
+        None,
+        description="Lowest layers that stay as they are, with the embeddings beneath (transformer): 0 the embeddings"
+        " alone, -2 all but the two highest.",
+    )
+    prompt: list[str] = Field(
+        [],
+        description="ROLE=TEXT, put before each text of a role: --prompt 'anchor=query: '. Else those of the encoder.",
+    )
     batches: Literal["shuffled", "no-duplicates", "per-class", "length", "cluster"] = Field(
         "shuffled",
         description="Which rows go together: shuffled, no-duplicates (no text twice), per-class (some rows of each"

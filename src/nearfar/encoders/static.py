@@ -128,6 +128,7 @@ class StaticEncoder:
     epochs: int = 8
     gradient_clip: float | None = None
     token_dropout: float = 0.0
+    chunk_tokens: int | None = None
 
     @classmethod
     def of(cls, model: SentenceTransformer, **options: Any) -> StaticEncoder:
@@ -171,6 +172,9 @@ class StaticEncoder:
         total = (change(embedding(places, used), mask) * mask[..., None]).sum(1)
         return total / mask.sum(1, keepdim=True).clamp(min=1)
 
+    def halve(self) -> int | None:
+        return None
+
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         if not (learning_rate or self.weight_learning_rate):
             raise InputError("learning_rate: found 0 for vectors and weights, wanted one of them above 0")
@@ -194,3 +198,6 @@ class StaticEncoder:
     def fold(self) -> None:
         weights = 1 if self.log_weights is None else self.log_weights.exp()
         self.model[0].embedding.weight.copy_(weights * self.vectors)
+
+    def finish(self) -> None:
+        pass

@@ -22,7 +22,7 @@ NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "track", "
 CHANGEABLE = (
     *("learning_rate", "weight_learning_rate", "warmup"),
     *("epochs", "steps", "minutes", "patience"),
-    *("max_bytes", "strip_rows"),
+    *("max_bytes", "strip_rows", "chunk_tokens", "keep_mib"),
 )
 """Settings that a run may go on with changed, where that is asked for: rates, the end, and room for scores."""
 

@@ -159,6 +159,7 @@ class _Run:
         self.position = self.latest[0].after
         self.rows += sum(len(batch.tokens[0]) for _, batch in drawn)
         self.busy += time.monotonic() - started
+        note = "; ".join(filter(None, (note, self.stepper.note)))
         measurements: tuple[Measurement, ...] = ()
         if self.budget.progress(self.step) >= self.due / self.settings.evaluations:
             measurements, found = self._measure()

@@ -85,6 +85,7 @@ class Measuring:
         else:
             self.encoder.fold()
             self.best_step = step
+        self.encoder.finish()
 
     def measured(self, resamples: int) -> tuple[Measurement, ...]:
         """The measurements of each table, with intervals of so many bootstrap samples."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from nearfar.errors import InputError
-from nearfar.objectives import Objective, build_objective, parse_objective
+from nearfar.objectives import Matryoshka, Objective, build_objective, parse_objective
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data
 
@@ -47,7 +48,8 @@ def choose_objectives(given: Given | None, settings: Settings, data: Sequence[Da
     if given is None:
         named = by_source("objective_for", settings.objective_for, sources)
         usual = build_objective(settings.objective, temperature=settings.temperature)
-        return Objectives(usual, {source: parse_objective(text) for source, text in named.items()})
+        own = {source: _over_widths(parse_objective(text), settings) for source, text in named.items()}
+        return Objectives(_over_widths(usual, settings), own)
     if settings.objective_for:
         raise InputError("objective_for: found some, wanted none where objectives are given as such")
     if isinstance(given, Mapping):
@@ -60,6 +62,17 @@ def choose_objectives(given: Given | None, settings: Settings, data: Sequence[Da
             raise InputError(f"objective: found {len(given)}, wanted {len(data)}, one for each source")
         return Objectives(given[0], dict(zip(sources, given, strict=True)))
     return Objectives(given)
+
+
+def _over_widths(objective: Objective, settings: Settings) -> Objective:
+    """The objective, over each of the widths that the settings name, if they name any."""
+    if not settings.matryoshka:
+        return objective
+    try:
+        return cast(Objective, Matryoshka(objective, settings.matryoshka))
+    except ValueError:
+        found = ", ".join(map(str, settings.matryoshka))
+        raise InputError(f"matryoshka: found {found}, wanted different whole numbers from 1 up") from None
 
 
 def weights_of(settings: Settings, sources: Sequence[str]) -> list[float]:

@@ -12,7 +12,7 @@ from accelerate.utils import set_seed
 from nearfar.data import Table
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
-from nearfar.encoders import Encoder, open_encoder
+from nearfar.encoders import Encoder
 from nearfar.errors import InputError
 from nearfar.objectives import Objective
 from nearfar.settings import Settings
@@ -22,7 +22,17 @@ from nearfar.training.held_out import hold_out
 from nearfar.training.objectives import Given, choose_objectives, weights_of
 from nearfar.training.precision import make_accelerator
 from nearfar.training.ranks import check_alike, start_alike
-from nearfar.training.ready import digest_of, make_feed, make_model, parse_views, resolved, token_dropout, with_end
+from nearfar.training.ready import (
+    digest_of,
+    make_encoder,
+    make_feed,
+    make_model,
+    parse_views,
+    ready_to_learn,
+    resolved,
+    token_dropout,
+    with_end,
+)
 from nearfar.training.stepping import Stepper
 from nearfar.training.trackers import check_trackers
 
@@ -89,15 +99,12 @@ def prepare(asked: Asked) -> Prepared:
     if not evaluate_on:
         data, evaluate_on = _held_out_parts(data, settings)
     settings = settings.model_copy(update={"token_dropout": token_dropout(settings, views, data)})
-    encoder = open_encoder(
-        model.to(accelerator.device),
-        settings.encoder,
-        token_dropout=settings.token_dropout or 0.0,
-        weight_learning_rate=settings.weight_learning_rate,
-    )
+    encoder = make_encoder(ready_to_learn(model, settings).to(accelerator.device), settings)
     settings = resolved(settings, encoder, views, data).model_copy(update={"precision": accelerator.mixed_precision})
     start_alike(encoder)
-    check_alike(settings=settings, data=[digest_of(one) for one in data])
+    check_alike(
+        settings=settings.model_dump(exclude={"chunk_tokens", "keep_mib"}), data=[digest_of(one) for one in data]
+    )
     feed = make_feed(data, encoder, objectives, settings, views)
     settings = with_end(settings, encoder, feed)
     stepper = Stepper(accelerator, encoder, objectives, settings, views, data)

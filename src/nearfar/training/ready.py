@@ -12,7 +12,9 @@ import torch
 from nearfar.data import Table
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
-from nearfar.encoders import Encoder, build_static, open_model
+from nearfar.encoders import Encoder, build_static, is_static, open_encoder, open_model
+from nearfar.encoders.adapters import add_lora, freeze_lowest
+from nearfar.encoders.prompts import prompt_of, prompted, set_prompts
 from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
@@ -48,6 +50,38 @@ def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
         tokenizer=settings.tokenizer,
         sif=settings.sif,
         seed=settings.seed,
+    )
+
+
+def ready_to_learn(model: SentenceTransformer, settings: Settings) -> SentenceTransformer:
+    """The model with its prompts, its adapters and its frozen layers.
+
+    Raises:
+        InputError: a setting does not fit the model.
+    """
+    width = int(model.get_embedding_dimension() or 0)
+    if settings.matryoshka and max(settings.matryoshka) > width:
+        raise InputError(f"matryoshka: found {max(settings.matryoshka)}, wanted at most the model's width, {width}")
+    for name in ("chunk_tokens", "keep_mib", "lora", "freeze"):
+        if is_static(model) and getattr(settings, name) is not None:
+            raise InputError(f"{name}: found {getattr(settings, name)}, wanted none for a static encoder")
+    set_prompts(model, settings.prompt)
+    if settings.lora is not None:
+        add_lora(model, settings.lora, alpha=settings.lora_alpha, targets=settings.lora_targets)
+    if settings.freeze is not None:
+        freeze_lowest(model, settings.freeze)
+    return model
+
+
+def make_encoder(model: SentenceTransformer, settings: Settings) -> Encoder:
+    """The training view of a model, by the settings."""
+    return open_encoder(
+        model,
+        settings.encoder,
+        token_dropout=settings.token_dropout or 0.0,
+        weight_learning_rate=settings.weight_learning_rate,
+        chunk_tokens=settings.chunk_tokens,
+        keep_bytes=None if settings.keep_mib is None else settings.keep_mib * 2**20,
     )
 
 
@@ -155,7 +189,8 @@ def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
 def embed_rows(source: Source, encoder: Encoder) -> Vectors:
     """``(n, d)``: the first text of each row, by the encoder as it is, in evaluation mode."""
     if isinstance(source, Viewed):
-        tokens = encoder.tokenise(batch["text"] for batch in source.table.batches())
+        prompt = prompt_of(encoder.model, "text")
+        tokens = encoder.tokenise(prompted(batch["text"], prompt) for batch in source.table.batches())
     else:
         tokens = source.tokens[source.table.text_roles[0]]
     return embed_all(tokens, encoder)
@@ -188,6 +223,7 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
         "learning_rate": rate,
         "gradient_clip": (encoder.gradient_clip or 0.0) if settings.gradient_clip is None else settings.gradient_clip,
         "max_bytes": settings.max_bytes or from_first(lambda: strip_bytes(encoder.model.device)),
+        "chunk_tokens": encoder.chunk_tokens,
     }
     return settings.model_copy(update=values)
 

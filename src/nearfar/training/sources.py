@@ -15,6 +15,7 @@ from nearfar.data.roles import GROUP, MARKS
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
+from nearfar.encoders.prompts import prompt_of, prompted
 from nearfar.encoders.tokens import Tokens
 from nearfar.training.groups import Ids, number_texts, numbers_of
 from nearfar.training.teaching import Grades, Teach
@@ -73,7 +74,10 @@ class Tokenised:
     ) -> Tokenised:
         """Tokenise a table, number its texts, and ask the guide once for each text, the teacher for each pair."""
         roles = table.text_roles
-        tokens = {role: encoder.tokenise(batch[role] for batch in table.batches()) for role in roles}
+        prompts = {role: prompt_of(encoder.model, role) for role in roles}
+        tokens = {
+            role: encoder.tokenise(prompted(batch[role], prompts[role]) for batch in table.batches()) for role in roles
+        }
         ids = {role: number_texts(table, role) for role in table.roles if role != "score"}
         found = {} if guide is None else {role: guide(table.column(role)) for role in roles}
         texts = {role: table.column(role) for role in roles} if teacher else {}
@@ -145,7 +149,7 @@ class Passing:
         return Batch(
             self.source,
             self.kind,
-            tuple(self.encoder.tokenise([column]) for column in columns),
+            tuple(self.encoder.tokenise([column]) for column in self._prompted(roles, columns)),
             tuple(numbers_of(column) for column in original),
             self._marks(marks) if taught is None else taught,
             (2 * guided if viewed else guided) or None,
@@ -155,6 +159,11 @@ class Passing:
         if marks is None:
             return None
         return np.asarray(marks) if self.kind == "graded" else numbers_of(marks)
+
+    def _prompted(self, roles: Sequence[str], columns: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """Columns with their prompts: two views have that of their text, all negatives one."""
+        for place, column in enumerate(columns):
+            yield prompted(column, prompt_of(self.encoder.model, roles[min(place, len(roles) - 1)]))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from nearfar.training.memory import Memory
 from nearfar.training.mixing import mixer
 from nearfar.training.objectives import Objectives
 from nearfar.training.perturbing import attacked, change_of
+from nearfar.training.relief import with_relief
 from nearfar.training.schedule import warm_up_and_decay
 from nearfar.training.sharing import sharing
 from nearfar.training.sources import Batch
@@ -53,7 +54,11 @@ class Seen:
 
 
 class Stepper:
-    """Everything that a step changes: the encoder, what the objective learns, their optimisers, the queue."""
+    """Everything that a step changes: the encoder, what the objective learns, their optimisers, the queue.
+
+    Attributes:
+        note: what a person may want to know of the last step, or "".
+    """
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class Stepper:
             self.memory.queue if self.memory else None,
             mixer(settings.mixed) if settings.mixed else None,
         )
+        self.note = ""
         self.change = change_of(views.views)
         self.adversary = next((view for view in views.views if isinstance(view, Adversarial)), None)
         self.looking = False
@@ -109,7 +115,9 @@ class Stepper:
         for group, rate in zip(groups, self.rates, strict=True):
             group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
         self.encoder.model.train()
-        value = sum(self._pull(batch, 1 / len(batches)) for batch in batches)
+        value, self.note = with_relief(
+            self.encoder, lambda: sum(self._pull(batch, 1 / len(batches)) for batch in batches), self._forget
+        )
         self._descend(value)
         if self.memory:
             for batch in batches:
@@ -139,7 +147,7 @@ class Stepper:
             self.contrast = None
         for optimiser in self.optimisers:
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        self._forget()
 
     def state(self) -> dict[str, Any]:
         """All that steps have changed, for `load`."""
@@ -162,6 +170,10 @@ class Stepper:
             self.memory.load(state["memory"])
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    def _forget(self) -> None:
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         def under(change: Change | None) -> torch.Tensor:
