@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +62,12 @@ def test_accumulation_is_the_mean_gradient_of_batches() -> None:
     losses = [entry["batch_loss"] for entry in every]
     assert joined[0]["batch_loss"] == pytest.approx(sum(losses[:2]) / 2, rel=1e-6)
     assert joined[1]["batch_loss"] == pytest.approx(sum(losses[2:]) / 2, rel=1e-6)
+
+
+def test_ranks_with_parts_of_a_model_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.FSDP)
+    with pytest.raises(nf.InputError, match="accelerate: found FSDP, wanted ranks that hold the whole encoder"):
+        make_accelerator(None)
 
 
 def test_precision_is_what_the_hardware_has() -> None:

@@ -53,7 +53,7 @@ class Alive:
     def fail(self, message: str) -> None:
         """Tell the others why this rank leaves; the first to say so is heard."""
         with self.lock, suppress(RuntimeError):  # no one may be left to hear it
-            self.store.compare_set(FAILED, "", f"rank {self.rank} stopped: {message}")
+            self.store.compare_set(FAILED, "", message)
 
     def end(self) -> None:
         """Give no more signs, and expect none."""

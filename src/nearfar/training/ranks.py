@@ -58,15 +58,15 @@ def together(minutes: float) -> Iterator[None]:
     try:
         with _patient():
             yield
-            distributed.barrier()
+            wait_for_all()
     except Stopped:  # all of them, by agreement
-        distributed.barrier()
+        wait_for_all()
         raise
     except Exception as error:
         fault = "" if isinstance(error, NearfarError) else _alive.fault()
         if fault:
             raise RunError(fault) from error
-        _alive.fail(str(error) or type(error).__name__)
+        _alive.fail(f"rank {place()[0]} stopped: {error or type(error).__name__}")
         raise
     finally:
         _alive.end()
@@ -93,13 +93,20 @@ def form_group(minutes: float) -> None:
     # Else accelerate would take all cores for each rank.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _local_ranks())))
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo"  # what is agreed on are numbers on the CPU
     distributed.init_process_group(backend, timeout=timedelta(minutes=minutes))
     atexit.register(distributed.destroy_process_group)
 
 
 def _local_ranks() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+
+
+def wait_for_all() -> None:
+    """Go on when every rank has come here."""
+    any_rank(False)
 
 
 @contextmanager
@@ -158,12 +165,12 @@ def first_rank_first() -> Iterator[None]:
     """Rank 0 does the block before all others do, so that these find what it has left in a cache."""
     rank = place()[0]
     if many() and rank:
-        distributed.barrier()
+        wait_for_all()
     try:
         yield
     finally:  # where rank 0 fails the others fail in the same way, each with the same message
         if many() and not rank:
-            distributed.barrier()
+            wait_for_all()
 
 
 def check_alike(**parts: object) -> None:
