@@ -20,6 +20,7 @@ from nearfar.training.alarms import diverged
 from nearfar.training.feeds import TableFeed
 from nearfar.training.fitting import Data
 from nearfar.training.identity import identity
+from nearfar.training.interrupts import interrupt_together, on_first, patient
 from nearfar.training.journal import Journal
 from nearfar.training.keeping import Checkpoints, Keeper
 from nearfar.training.measuring import Measuring
@@ -29,7 +30,7 @@ from nearfar.training.outcome import DivergedError, Outcome, Reading, Step
 from nearfar.training.precision import note_on
 from nearfar.training.preparing import Asked, Prepared, prepare
 from nearfar.training.randomness import random_state, set_random_state
-from nearfar.training.ranks import any_rank, from_first, interrupt_together, on_first, place, together
+from nearfar.training.ranks import any_rank, from_first, place, together
 from nearfar.training.schedule import Budget
 from nearfar.training.sources import Batch
 from nearfar.training.trackers import Trackers, tracked
@@ -72,7 +73,7 @@ def train(
         DivergedError: the loss became NaN or infinite; the error holds the outcome up to there.
         Stopped: `checkpoints` asked for it.
     """
-    with together((settings or Settings()).rank_timeout):
+    with together((settings or Settings()).rank_timeout), patient():
         ready = prepare(Asked(data, objective, model, settings, evaluate_on))
         return _trained(ready, watch, checkpoints, folder)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -56,9 +54,8 @@ def together(minutes: float) -> Iterator[None]:
         return
     _alive = Alive(*place())
     try:
-        with _patient():
-            yield
-            wait_for_all()
+        yield
+        wait_for_all()
     except Stopped:  # all of them, by agreement
         wait_for_all()
         raise
@@ -122,9 +119,11 @@ def own_draws() -> Iterator[None]:
     seeded = _generators()
     try:
         yield
-    finally:
-        drawn = not all(map(torch.equal, seeded, _generators()))
-        _set_generators(after if drawn else before)
+    except BaseException:
+        _set_generators(before)
+        raise
+    drawn = any_rank(not all(map(torch.equal, seeded, _generators())))
+    _set_generators(after if drawn else before)
 
 
 def _generators() -> list[torch.Tensor]:
@@ -206,50 +205,3 @@ def any_rank(flag: bool) -> bool:
     told = torch.tensor([float(flag)])
     distributed.all_reduce(told)
     return bool(told > 0)
-
-
-def on_first(watch: Callable[[Item], None]) -> Callable[[Item], None]:
-    """The same on rank 0, and nothing on others; a KeyboardInterrupt in it waits for `interrupt_together`."""
-    if not many():
-        return watch
-
-    def watched(item: Item) -> None:
-        global _interrupted
-        try:
-            if place()[0] == 0:
-                watch(item)
-        except KeyboardInterrupt:
-            _interrupted = True
-
-    return watched
-
-
-def interrupt_together() -> None:
-    """Raise a KeyboardInterrupt on every rank where a person has interrupted any of them since."""
-    global _interrupted
-    if many() and any_rank(_interrupted):
-        _interrupted = False
-        raise KeyboardInterrupt
-
-
-_interrupted = False
-
-
-@contextmanager
-def _patient() -> Iterator[None]:
-    """Within the block Ctrl-C is remembered, since a rank that leaves an exchange breaks it; a second one is raised."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def remember(number: int, frame: object) -> None:
-        global _interrupted
-        if _interrupted:
-            raise KeyboardInterrupt
-        _interrupted = True
-
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
