@@ -42,7 +42,10 @@ _interrupted = False
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Within the block Ctrl-C at one of several ranks is remembered, since a rank that leaves an exchange breaks it; a second one is raised."""
+    """Within the block Ctrl-C is remembered where there are several ranks, and raised the second time.
+
+    A rank that leaves in the midst of an exchange would break it.
+    """
     if not many() or threading.current_thread() is not threading.main_thread():
         yield
         return

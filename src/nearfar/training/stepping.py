@@ -138,8 +138,9 @@ class Stepper:
         parameters = [one for one in self.encoder.parameters() if one.requires_grad]
         sum_over_ranks_(parameters)
         norm = None
-        if self.settings.gradient_clip:
+        if self.settings.gradient_clip or self.contrast is not None:
             self.accelerator.unscale_gradients()
+        if self.settings.gradient_clip:
             norm = clip_(parameters, self.settings.gradient_clip)
         if self.contrast is not None:
             norm = norm_of(parameters) if norm is None else norm
