@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nearfar.commands import augment, convert, demo, encode, evaluate, mine, objectives, rate, train
+from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
 
 app = typer.Typer(
@@ -59,7 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         message, status = explain(error)
-        print(f"nearfar: {' '.join(message.split())}", file=sys.stderr)
+        name = f"nearfar (rank {rank()})" if rank() else "nearfar"
+        print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status or 0)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nearfar.commands.shared import console
+from nearfar.commands.shared import console, rank
 from nearfar.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -73,12 +73,19 @@ class Resuming:
         from nearfar.training.checkpoints import folder_of
         from nearfar.training.output import forget_stages
 
-        if self.asked:
+        if self.asked and not rank():
             forget_stages(output)
         asked = threading.Event()
         with _on_termination(asked):
             try:
-                yield Checkpoints(folder_of(output), self.resume, self.name, self.changed, asked.is_set)
+                yield Checkpoints(
+                    folder_of(output),
+                    resume=self.resume,
+                    resume_from=self.name,
+                    resume_changed=self.changed,
+                    overwrite=True,  # `has_nothing_left` has seen to it
+                    stop=asked.is_set,
+                )
             except Stopped as stopped:
                 console.print(f"{stopped}:\n{_line()}", markup=False, soft_wrap=True)
 

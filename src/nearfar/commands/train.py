@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from nearfar.commands.options import with_settings
 from nearfar.commands.resuming import Resuming, settle
-from nearfar.commands.shared import Columns, Overwrite, Where, console, open_streams, open_tables, show_measurements
+from nearfar.commands.shared import (
+    Columns,
+    Overwrite,
+    Where,
+    console,
+    open_streams,
+    open_tables,
+    rank,
+    show_measurements,
+)
 from nearfar.errors import InputError, RunError
 from nearfar.settings import Settings
 
@@ -84,9 +94,11 @@ def check_settings(settings: Settings) -> None:
     from nearfar.data.views import Views
 
     Views.parse(settings.view)
-    from nearfar.objectives import build_objective
+    from nearfar.objectives import build_objective, parse_objective
 
     build_objective(settings.objective, temperature=settings.temperature)
+    for word in settings.objective_for:
+        parse_objective(word.partition("=")[2])
 
 
 def run(
@@ -107,30 +119,34 @@ def run(
     if resuming.has_nothing_left(output, overwrite):
         return
     check_free(output, overwrite, inputs=[*data, *evaluate_on])
-    opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
-    evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
-    with console.status("importing"):
-        from nearfar.training import train as train_model
-        from nearfar.training.output import save, whole_folder
-    with resuming.ready(output) as checkpoints:
-        with whole_folder(output, overwrite) as folder:
-            with watching() as watch:
-                outcome, fault = _attempt(
-                    lambda: train_model(
-                        opened,
-                        settings=settings,
-                        evaluate_on=evaluation,
-                        watch=watch,
-                        folder=folder,
-                        checkpoints=checkpoints,
+    with one_of_ranks(settings, data) as reading:
+        with reading:
+            opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
+            evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
+        with console.status("importing"):
+            from nearfar.training import train as train_model
+            from nearfar.training.output import save, whole_folder
+        with resuming.ready(output) as checkpoints:
+            with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
+                with watching() as watch:
+                    outcome, fault = _attempt(
+                        lambda: train_model(
+                            opened,
+                            settings=settings,
+                            evaluate_on=evaluation,
+                            watch=watch,
+                            folder=folder,
+                            checkpoints=checkpoints,
+                        )
                     )
-                )
-            save(folder, outcome, opened, title=output.name)
-        if fault:
-            kept = f"the best model before that (step {outcome.best_step}) is in {output}"
-            raise RunError(f"{fault}; {kept}") from fault
-        settle(checkpoints, output, settings.keep_after)
-        summarise(outcome, output)
+                if folder:
+                    save(folder, outcome, opened, title=output.name)
+            if fault:
+                kept = f"the best model before that (step {outcome.best_step}) is in {output}"
+                raise RunError(f"{fault}; {kept}") from fault
+            if folder:
+                settle(checkpoints, output, settings.keep_after)
+            summarise(outcome, output)
 
 
 def _attempt(run: Callable[[], Outcome]) -> tuple[Outcome, RunError | None]:
@@ -143,6 +159,20 @@ def _attempt(run: Callable[[], Outcome]) -> tuple[Outcome, RunError | None]:
         if not error.outcome.best_step:
             raise
         return error.outcome, error
+
+
+@contextmanager
+def one_of_ranks(settings: Settings, data: Sequence[str]) -> Iterator[AbstractContextManager[None]]:
+    """Where torchrun or the like has started several processes, one of them; gives the turn in which to read data."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield nullcontext()
+        return
+    if "-" in data:
+        raise InputError("-: found standard input for several ranks, wanted a file: each of them reads all rows")
+    from nearfar.training.ranks import first_rank_first, together
+
+    with together(settings.rank_timeout):
+        yield first_rank_first()
 
 
 def _open_evaluation(

@@ -39,8 +39,15 @@ class Encoder(Protocol):
     def gradient_clip(self) -> float | None:
         """Largest norm of the gradient; None leaves it as it is."""
 
+    @property
+    def chunk_tokens(self) -> int | None:
+        """Tokens that are encoded at a time; None where a batch is encoded at once."""
+
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         """Token ids of all texts, kept on disk."""
+
+    def thinned(self, tokens: Tokens) -> Tokens:
+        """The texts as a step of training sees them: without tokens that are left out at random, if any are."""
 
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         """``(n, d)`` with a graph back to the parameters.
@@ -48,6 +55,9 @@ class Encoder(Protocol):
         Where `any_length` is true only the directions are asked for, and lengths may be left as they fall. Before
         anything else, `change` has its way with the token vectors.
         """
+
+    def halve(self) -> int | None:
+        """Take half the memory from now on; the tokens that are then encoded at a time, None where that is no way."""
 
     def parameters(self) -> Sequence[Tensor]:
         """What is learnt, in the form in which it is learnt."""
@@ -63,6 +73,9 @@ class Encoder(Protocol):
 
     def fold(self) -> None:
         """Write what was learnt into `model`, where it is learnt in another form."""
+
+    def finish(self) -> None:
+        """Training is over: leave in `model` nothing that sentence-transformers alone would not open."""
 
 
 def chunks(texts: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:

@@ -99,7 +99,7 @@ def _losses(ready: Prepared, rates: NDArray[np.float64], watch: Callable[[int, f
     for step, rate in enumerate(rates.tolist(), start=1):
         try:
             losses.append(
-                ready.stepper.step(next(batches)[1], 1 - rate)
+                ready.stepper.step([next(batches)[1]], 1 - rate)
             )  # without a warm-up 1 - progress is the factor
         except NotFiniteError:
             break

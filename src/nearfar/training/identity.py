@@ -16,13 +16,13 @@ from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data
 
-NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "track", "log_folder")
+NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "track", "log_folder", "rank_timeout")
 """Settings that change nothing that is learnt."""
 
 CHANGEABLE = (
     *("learning_rate", "weight_learning_rate", "warmup"),
     *("epochs", "steps", "minutes", "patience"),
-    *("max_bytes", "strip_rows"),
+    *("max_bytes", "strip_rows", "chunk_tokens", "keep_mib"),
 )
 """Settings that a run may go on with changed, where that is asked for: rates, the end, and room for scores."""
 
@@ -46,7 +46,11 @@ def described(data: Data) -> dict[str, Any]:
 
 
 def identity(
-    settings: Settings, data: Sequence[Data], evaluate_on: Sequence[Table], objective: Objective, encoder: Encoder
+    settings: Settings,
+    data: Sequence[Data],
+    evaluate_on: Sequence[Table],
+    objectives: Sequence[Objective],
+    encoder: Encoder,
 ) -> dict[str, Any]:
     """What has to be equal for a run to go on as it would have gone, as JSON gives it back.
 
@@ -54,13 +58,13 @@ def identity(
         settings: with every None resolved.
         data: as the user gave it.
         evaluate_on: tables that are measured on.
-        objective: what pulls and pushes.
+        objectives: what pulls and pushes.
         encoder: before the first step.
     """
     vocabulary = json.dumps(sorted(encoder.model[0].tokenizer.get_vocab().items()))
     found = {
         "settings": settings.model_dump(exclude=set(NO_MATTER)),
-        "objective": type(objective).__name__,
+        "objective": ", ".join(type(objective).__name__ for objective in objectives),
         "data": [_known_by(one) for one in data],
         "evaluate_on": [_known_by(table) for table in evaluate_on],
         "encoder": {
@@ -79,8 +83,8 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str
         sources: Iterator[tuple[dict[str, Any], dict[str, Any]]] = zip_longest(was[part], now[part], fillvalue={})
         for old, new in sources:
             found |= dict(_differing(f"{prefix}{(new or old)['source']}: ", old, new))
-    found |= dict(_differing("", was["settings"], now["settings"]))
     found |= dict(_differing("", {"objective": was["objective"]}, {"objective": now["objective"]}))
+    found |= dict(_differing("", was["settings"], now["settings"]))
     return found | dict(_differing("encoder: ", was["encoder"], now["encoder"]))
 
 

@@ -31,9 +31,10 @@ class Checkpoints:
 
     Attributes:
         folder: of the checkpoints; made when there is one to write.
-        resume: go on from the last one; from the beginning where there is none. Otherwise those there are removed.
+        resume: go on from the last one; from the beginning where there is none.
         resume_from: go on from the one of this name, such as "step-000200".
         resume_changed: go on although the learning rate or the end of the run is not as it was.
+        overwrite: begin anew although there are some, which are removed.
         stop: asked after each step; where it says True the run writes a checkpoint and raises `Stopped`.
     """
 
@@ -41,17 +42,22 @@ class Checkpoints:
     resume: bool = False
     resume_from: str | None = None
     resume_changed: bool = False
+    overwrite: bool = False
     stop: Callable[[], bool] = _never
 
     def start(self) -> Path | None:
         """The checkpoint to go on from; None: there is none, or none is asked for.
 
         Raises:
-            InputError: there is none of the name that is asked for.
+            InputError: there is none of the name that is asked for, or there are some and nothing is asked for.
         """
         found = checkpoints_in(self.folder)
         if self.resume_from is None:
-            return found[-1] if found and self.resume else None
+            if not found or self.resume:
+                return found[-1] if found else None
+            if self.overwrite:
+                return None
+            raise InputError(f"{found[-1]}: found a run that is not finished, wanted leave to resume or overwrite it")
         place = self.folder / self.resume_from
         if place not in found:
             known = ", ".join(path.name for path in found) or "none"
@@ -83,7 +89,7 @@ class Keeper:
         """The state to go on from and a line about it; None begins at the beginning.
 
         Raises:
-            InputError: the checkpoint is not whole, or is one of another run.
+            InputError: the checkpoint is not whole, or is one of another run; see also `Checkpoints.start`.
         """
         place = self.checkpoints.start()
         if place is None:

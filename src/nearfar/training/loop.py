@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,22 @@ from nearfar.data import Table
 from nearfar.data.batches import Position
 from nearfar.errors import NotFiniteError
 from nearfar.execution import execution
-from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.alarms import diverged
 from nearfar.training.feeds import TableFeed
 from nearfar.training.fitting import Data
 from nearfar.training.identity import identity
+from nearfar.training.interrupts import interrupt_together, on_first, patient
 from nearfar.training.journal import Journal
 from nearfar.training.keeping import Checkpoints, Keeper
 from nearfar.training.measuring import Measuring
 from nearfar.training.mining import Miner
+from nearfar.training.objectives import Given
 from nearfar.training.outcome import DivergedError, Outcome, Reading, Step
+from nearfar.training.precision import note_on
 from nearfar.training.preparing import Asked, Prepared, prepare
 from nearfar.training.randomness import random_state, set_random_state
+from nearfar.training.ranks import any_rank, from_first, place, together
 from nearfar.training.schedule import Budget
 from nearfar.training.sources import Batch
 from nearfar.training.trackers import Trackers, tracked
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 def train(
     data: Data | Sequence[Data],
     *,
-    objective: Objective | None = None,
+    objective: Given | None = None,
     model: SentenceTransformer | None = None,
     settings: Settings | None = None,
     evaluate_on: Sequence[Table] = (),
@@ -51,7 +55,8 @@ def train(
 
     Args:
         data: tables, or streams, of any roles that the objective can use; each batch comes from one of them.
-        objective: what pulls and pushes; None builds the one that the settings name.
+        objective: what pulls and pushes, for all of the data or one for each (in its order, or by source); None
+            builds what the settings name.
         model: the encoder to start from; None opens or builds the one that the settings name.
         settings: everything else; None takes the defaults.
         evaluate_on: tables to measure on; where there are none, a part of each training table is held out.
@@ -68,16 +73,23 @@ def train(
         DivergedError: the loss became NaN or infinite; the error holds the outcome up to there.
         Stopped: `checkpoints` asked for it.
     """
-    ready = prepare(Asked(data, objective, model, settings, evaluate_on))
+    with together((settings or Settings()).rank_timeout), patient():
+        ready = prepare(Asked(data, objective, model, settings, evaluate_on))
+        return _trained(ready, watch, checkpoints, folder)
+
+
+def _trained(
+    ready: Prepared, watch: Callable[[Step], None], checkpoints: Checkpoints | None, folder: Path | None
+) -> Outcome:
     keeper = None
     if checkpoints:
-        known_by = identity(ready.settings, ready.given, ready.evaluate_on, ready.objective, ready.encoder)
+        known_by = identity(ready.settings, ready.given, ready.evaluate_on, ready.objectives, ready.encoder)
         keeper = Keeper(checkpoints, ready.settings, known_by)
     with (
         execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes),
         tracked(ready.accelerator, ready.settings, folder) as trackers,
     ):
-        journal = Journal(folder if ready.accelerator.is_main_process else None)
+        journal = Journal(None if place()[0] else folder)
         return _Run(ready, watch, keeper, journal, trackers).run()
 
 
@@ -94,7 +106,7 @@ class _Run:
         journal: Journal,
         trackers: Trackers,
     ) -> None:
-        self.settings, self.feed, self.watch, self.keeper = ready.settings, ready.feed, watch, keeper
+        self.settings, self.feed, self.watch, self.keeper = ready.settings, ready.feed, on_first(watch), keeper
         self.stepper, self.unchanged = ready.stepper, ready.views.unchanged
         self.measuring = Measuring(ready.encoder, ready.evaluate_on, ready.settings)
         self.miner = (
@@ -113,6 +125,7 @@ class _Run:
             self._begin()
             batches = self.feed.batches(self.position)
             while self.budget.progress(self.step) < 1 and not self.measuring.settled:
+                interrupt_together()
                 self._step(batches)
                 self._keep()
             self.outcome.stopped_early = self.measuring.settled
@@ -127,22 +140,27 @@ class _Run:
 
     def _begin(self) -> None:
         """Go on from a checkpoint, or look at the encoder before it learns."""
-        if self.keeper and (found := self.keeper.begin()):
+        if self.keeper and (found := from_first(self.keeper.begin)):
             state, note = found
             self.load(state)
             self._show(note=note)
         else:
             self._measure()
             self._compare("before")
+            if note := note_on(self.settings, self.stepper.encoder.model):
+                self._show(note=note)
             self.budget.go_on_after(0.0)  # however long it took, the rate is to rise from 0, and a step to be made
 
     def _step(self, batches: Iterator[tuple[Position, Batch]]) -> None:
         started = time.monotonic()
         note = self.miner.refresh(self.step) if self.miner else ""
-        self.latest = position, batch = next(batches)
-        reading, warnings = self._learn(batch)
-        self.position = position.after
-        self.rows, self.busy = self.rows + len(batch.tokens[0]), self.busy + time.monotonic() - started
+        drawn = [*islice(batches, self.settings.accumulate)]
+        self.latest = drawn[-1]
+        reading, warnings = self._learn([batch for _, batch in drawn])
+        self.position = self.latest[0].after
+        self.rows += sum(len(batch.tokens[0]) for _, batch in drawn)
+        self.busy += time.monotonic() - started
+        note = "; ".join(filter(None, (note, self.stepper.note)))
         measurements: tuple[Measurement, ...] = ()
         if self.budget.progress(self.step) >= self.due / self.settings.evaluations:
             measurements, found = self._measure()
@@ -150,15 +168,15 @@ class _Run:
             self.due = int(self.budget.progress(self.step) * self.settings.evaluations) + 1
         self._show(measurements, note, reading, warnings)
 
-    def _learn(self, batch: Batch) -> tuple[Reading | None, Sequence[str]]:
-        """Learn from a batch; what was seen of it, where it was looked into."""
+    def _learn(self, batches: Sequence[Batch]) -> tuple[Reading | None, Sequence[str]]:
+        """Learn from the batches of a step; what was seen of the last, where it was looked into."""
         progress = self.budget.progress(self.step)
         look = self.watching.due(self.step, progress)
-        self._smooth(self.stepper.step(batch, progress, look=look))
+        self._smooth(self.stepper.step(batches, progress, look=look))
         self.step += 1
         if not look or self.stepper.seen is None:
             return None, ()
-        return self.watching.read(self.step, progress, self.loss, batch, self.stepper.seen)
+        return self.watching.read(self.step, progress, self.loss, batches[-1], self.stepper.seen)
 
     def _show(
         self,
@@ -186,9 +204,10 @@ class _Run:
         """Write a checkpoint where it is time for one, and stop where that is asked for."""
         if self.keeper is None:
             return
-        asked = self.keeper.checkpoints.stop()
-        if asked or self.keeper.due(self.step):
-            self.keeper.write(self.step, self.state())
+        keeper = self.keeper
+        asked = any_rank(keeper.checkpoints.stop())
+        if asked or from_first(lambda: keeper.due(self.step)):
+            from_first(lambda: keeper.write(self.step, self.state()))
         if asked:
             self.keeper.stop(self.step)
 

@@ -16,6 +16,7 @@ from nearfar.encoders import Encoder
 from nearfar.errors import NotFiniteError
 from nearfar.settings import Settings
 from nearfar.training.choosing import check_measured, chosen_figure
+from nearfar.training.ranks import from_first
 
 
 class Measuring:
@@ -84,15 +85,19 @@ class Measuring:
         else:
             self.encoder.fold()
             self.best_step = step
+        self.encoder.finish()
 
     def measured(self, resamples: int) -> tuple[Measurement, ...]:
         """The measurements of each table, with intervals of so many bootstrap samples."""
         self.encoder.model.eval()
-        return tuple(evaluate(self.encoder.model, table, resamples=resamples) for table in self.tables)
+        return from_first(
+            lambda: tuple(evaluate(self.encoder.model, table, resamples=resamples) for table in self.tables)
+        )
 
     def similarities(self) -> tuple[Sample, Sample] | None:
         """Cosines of near and of far pairs of the first table; None where there is none."""
         if not self.tables:
             return None
         self.encoder.model.eval()
-        return near_and_far(self.tables[0], partial(self.encoder.model.encode, show_progress_bar=False))
+        embed = partial(self.encoder.model.encode, show_progress_bar=False)
+        return from_first(lambda: near_and_far(self.tables[0], embed))

@@ -12,14 +12,27 @@ from accelerate.utils import set_seed
 from nearfar.data import Table
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
-from nearfar.encoders import Encoder, open_encoder
+from nearfar.encoders import Encoder
 from nearfar.errors import InputError
-from nearfar.objectives import Objective, build_objective
+from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed
 from nearfar.training.fitting import Data, check_suited, check_usable
 from nearfar.training.held_out import hold_out
-from nearfar.training.ready import make_feed, make_model, parse_views, resolved, token_dropout, with_end
+from nearfar.training.objectives import Given, choose_objectives, weights_of
+from nearfar.training.precision import make_accelerator
+from nearfar.training.ranks import check_alike, start_alike
+from nearfar.training.ready import (
+    digest_of,
+    make_encoder,
+    make_feed,
+    make_model,
+    parse_views,
+    ready_to_learn,
+    resolved,
+    token_dropout,
+    with_end,
+)
 from nearfar.training.stepping import Stepper
 from nearfar.training.trackers import check_trackers
 
@@ -32,7 +45,7 @@ class Asked:
     """What a caller asks for; see `nearfar.train`."""
 
     data: Data | Sequence[Data]
-    objective: Objective | None = None
+    objective: Given | None = None
     model: SentenceTransformer | None = None
     settings: Settings | None = None
     evaluate_on: Sequence[Table] = ()
@@ -46,14 +59,15 @@ class Prepared:
         accelerator: of the run.
         settings: with every None resolved.
         given: the data as the caller gave it, nothing held out.
-        objective, encoder, feed, stepper, views: ready.
+        objectives: of the data, each once.
+        encoder, feed, stepper, views: ready.
         evaluate_on: tables to measure on, held-out parts among them.
     """
 
     accelerator: Accelerator
     settings: Settings
     given: Sequence[Data]
-    objective: Objective
+    objectives: Sequence[Objective]
     encoder: Encoder
     feed: Feed
     stepper: Stepper
@@ -69,36 +83,32 @@ def prepare(asked: Asked) -> Prepared:
     """
     data = given = [asked.data] if isinstance(asked.data, Table | Stream) else list(asked.data)
     settings = asked.settings or Settings()
-    objective = asked.objective or build_objective(settings.objective, temperature=settings.temperature)
     if not data:
         raise InputError("data: found none, wanted at least one table to train on")
+    objectives = choose_objectives(asked.objective, settings, data)
     for one in data:
-        check_usable(one, objective)
+        check_usable(one, objectives.of(one.source), taught=settings.teacher is not None)
     views = parse_views(settings, data)
-    check_suited(data, objective, settings, views.views)
+    check_suited(data, [objectives.of(one.source) for one in data], settings, views.views)
+    weights_of(settings, [one.source for one in data])  # named rightly
     check_trackers(settings.track)
-    accelerator = Accelerator()
-    if accelerator.num_processes > 1:
-        raise InputError(
-            f"found {accelerator.num_processes} processes, wanted 1: training across ranks is not built yet"
-        )
+    accelerator = make_accelerator(settings.precision)
     set_seed(settings.seed)
     model = asked.model or make_model(data, settings)
     evaluate_on = list(asked.evaluate_on)
     if not evaluate_on:
         data, evaluate_on = _held_out_parts(data, settings)
     settings = settings.model_copy(update={"token_dropout": token_dropout(settings, views, data)})
-    encoder = open_encoder(
-        accelerator.prepare_model(model),
-        settings.encoder,
-        token_dropout=settings.token_dropout or 0.0,
-        weight_learning_rate=settings.weight_learning_rate,
+    encoder = make_encoder(ready_to_learn(model, settings).to(accelerator.device), settings)
+    settings = resolved(settings, encoder, views, data).model_copy(update={"precision": accelerator.mixed_precision})
+    start_alike(encoder)
+    check_alike(
+        settings=settings.model_dump(exclude={"chunk_tokens", "keep_mib"}), data=[digest_of(one) for one in data]
     )
-    settings = resolved(settings, encoder, views, data)
-    feed = make_feed(data, encoder, objective, settings, views)
+    feed = make_feed(data, encoder, objectives, settings, views)
     settings = with_end(settings, encoder, feed)
-    stepper = Stepper(accelerator, encoder, objective, settings, views)
-    return Prepared(accelerator, settings, given, objective, encoder, feed, stepper, views, evaluate_on)
+    stepper = Stepper(accelerator, encoder, objectives, settings, views, data)
+    return Prepared(accelerator, settings, given, objectives.of_all(given), encoder, feed, stepper, views, evaluate_on)
 
 
 def _held_out_parts(data: Sequence[Data], settings: Settings) -> tuple[list[Data], list[Table]]:

@@ -100,10 +100,3 @@ def effective_negatives(contrast: Contrast, objective: Objective) -> float | Non
     if not bool(some.any()):
         return None
     return (total[some].square() / pull[some].square().sum(1)).mean().item()
-
-
-def gradient_norm(parameters: object) -> float:
-    """The Euclidean norm of all gradients together; sparse ones count by what they hold."""
-    found = [p.grad for p in parameters if p.grad is not None]  # type: ignore[attr-defined]
-    values = [g.coalesce().values() if g.is_sparse else g for g in found]
-    return torch.stack([torch.linalg.vector_norm(v.double()) for v in values]).norm().item() if values else 0.0

@@ -15,6 +15,7 @@ from nearfar.analysis import Measurement
 from nearfar.errors import InputError
 from nearfar.settings import Settings
 from nearfar.training.journal import plain
+from nearfar.training.ranks import place
 
 PROJECT = "nearfar"
 FOLDER = "logs"
@@ -69,12 +70,15 @@ def tracked(accelerator: Accelerator, settings: Settings, folder: Path | None) -
         InputError: a tracker writes files, and nothing says where.
     """
     check_trackers(settings.track)
-    place = settings.log_folder or (None if folder is None else str(folder / FOLDER))
+    if place()[0]:  # rank 0 alone writes
+        yield Trackers(accelerator)
+        return
+    where = settings.log_folder or (None if folder is None else str(folder / FOLDER))
     try:
-        accelerator.log_with = filter_trackers(settings.track, place)
+        accelerator.log_with = filter_trackers(settings.track, where)
     except ValueError as error:
         raise InputError(f"log_folder: found None, wanted a folder for --track {settings.track[0]}") from error
-    accelerator.project_configuration.logging_dir = place
+    accelerator.project_configuration.logging_dir = where
     if settings.track:
         accelerator.init_trackers(PROJECT, {name: _told(value) for name, value in settings.model_dump().items()})
     try:
