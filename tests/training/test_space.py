@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 import nearfar as nf
 from nearfar.contrasts import Contrast, graded
 from nearfar.training.groups import numbers_of, shares_of
-from nearfar.training.space import effective_negatives, gradient_norm, space_of
-
-generator = np.random.default_rng(0)
+from nearfar.training.space import effective_negatives, space_of
 
 
 def rows(count: int, width: int = 6, seed: int = 0) -> np.ndarray:
@@ -92,14 +90,6 @@ def test_a_rotation_changes_nothing(seed: int) -> None:
     turned = contrast.recipe.again(embedding=lambda part: part @ turn)
     before, after = (space_of(one, nf.InfoNCELoss()) for one in (contrast, turned))
     assert after == pytest.approx(before, rel=1e-4)
-
-
-def test_the_gradient_norm_counts_sparse_and_dense() -> None:
-    dense, sparse = torch.zeros(2, requires_grad=True), torch.zeros(4, 1, requires_grad=True)
-    dense.grad = torch.tensor([1.0, 2.0])
-    sparse.grad = torch.sparse_coo_tensor(torch.tensor([[1, 1]]), torch.tensor([[1.0], [1.0]]), (4, 1))
-    assert gradient_norm([dense, sparse, torch.zeros(1)]) == pytest.approx(3.0)
-    assert gradient_norm([torch.zeros(1)]) == 0
 
 
 def ids(*texts: str) -> np.ndarray:

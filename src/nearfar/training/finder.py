@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from nearfar.errors import NotFiniteError, RunError
 from nearfar.execution import execution
-from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data
+from nearfar.training.objectives import Given
 from nearfar.training.preparing import Asked, Prepared, prepare
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class RateTest:
 def find_rate(
     data: Data | Sequence[Data],
     *,
-    objective: Objective | None = None,
+    objective: Given | None = None,
     model: SentenceTransformer | None = None,
     settings: Settings | None = None,
     steps: int = 100,
@@ -98,9 +98,8 @@ def _losses(ready: Prepared, rates: NDArray[np.float64], watch: Callable[[int, f
     batches = ready.feed.batches()
     for step, rate in enumerate(rates.tolist(), start=1):
         try:
-            losses.append(
-                ready.stepper.step([next(batches)[1]], 1 - rate)
-            )  # without a warm-up 1 - progress is the factor
+            # Without a warm-up the factor of the rate, 1, is 1 - progress.
+            losses.append(ready.stepper.step([next(batches)[1]], 1 - rate))
         except NotFiniteError:
             break
         now = smooth(losses)
