@@ -70,7 +70,7 @@ def test_readings_come_as_often_as_asked_and_change_nothing() -> None:
     never, _ = run(table(), watch_every=0)
     seldom, _ = run(table())
     assert never.readings == []
-    assert [r["step"] for r in seldom.readings] == [1, 26]
+    assert [r["step"] for r in seldom.readings] == [1, 2, 4, 8, 16, 32]
     vectors = [one.model[0].embedding.weight for one in (often, never, seldom)]
     assert torch.equal(vectors[0], vectors[1])
     assert torch.equal(vectors[0], vectors[2])
@@ -301,13 +301,13 @@ def test_slow_measuring_is_said() -> None:
 
 
 def test_a_start_that_is_flat_is_no_collapse() -> None:
-    """Nor is a space of two classes at two points."""
     alarms = Alarms()
     flat = Reading(0.1, 1.0, 0.1, -0.1, 0.97, 3.0, 128.0, 5.0, 0.0, 0.0)
     spread = Reading(0.1, 1.0, 0.1, -2.0, 0.3, 60.0, 128.0, 5.0, 0.0, 0.0)
-    assert [alarms.check(one, "pairs", 64) for one in (flat, spread, flat)] == [{}, {}, {}]
-    assert list(alarms.check(flat, "pairs", 64)) == ["collapse"]
-    assert alarms.check(flat, "pairs", 64) == {}
+    assert [alarms.check(flat, "pairs", 64, 0.05) for _ in range(4)] == [{}, {}, {}, {}]
+    assert [alarms.check(one, "pairs", 64, 0.5) for one in (flat, spread, flat)] == [{}, {}, {}]
+    assert list(alarms.check(flat, "pairs", 64, 0.6)) == ["collapse"]
+    assert alarms.check(flat, "pairs", 64, 0.7) == {}
 
 
 def test_strips_fit_the_memory_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,9 @@ COLLAPSED_COSINE = 0.95
 COLLAPSED_RANK = 0.03
 """Share of the ranks beyond the first that are in use, below which the space is as good as a line."""
 
+BEGINNING = 0.1
+"""Share of the run in which a flat space is that of an encoder which starts out so."""
+
 EXPLODED = 20.0
 """Times the largest gradient norm of the first readings that a norm may be."""
 
@@ -39,16 +42,17 @@ class Alarms:
         self.flat = 0
         self.raised: set[str] = set()
 
-    def check(self, reading: Reading, kind: str, rows: int) -> dict[str, str]:
+    def check(self, reading: Reading, kind: str, rows: int, progress: float) -> dict[str, str]:
         """Cause -> message, of what is new.
 
         Args:
             reading: of this step.
             kind: of the batch's contrast.
             rows: of the batch.
+            progress: share of the run that is over.
         """
         found = {
-            "collapse": self._collapse(reading),
+            "collapse": self._collapse(reading) if progress >= BEGINNING else "",
             "gradient": self._gradient(reading),
             "duplicates": _shared(reading, kind, rows),
             "contradictions": _crossed(reading, kind, rows),
@@ -76,7 +80,7 @@ class Alarms:
         least = 1 + COLLAPSED_RANK * (bound - 1)
         flat = cosine >= COLLAPSED_COSINE or (rank < least and bound > 1)
         self.flat = self.flat + 1 if flat else 0
-        if self.flat < 2:  # an encoder may start out flat, and one batch may be odd
+        if self.flat < 2:  # one batch may be odd
             return ""
         return (
             f"the space collapses: different texts have a mean cosine of {cosine:.3f} (warned from {COLLAPSED_COSINE})"

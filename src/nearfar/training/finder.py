@@ -130,6 +130,7 @@ def suggested(rates: Sequence[float], losses: Sequence[float]) -> RateTest:
     bottom = int(np.argmin(found))
     if bottom == 0:
         raise RunError("the loss never fell during the range test; try other rates, or other data or objective")
+    first = min(LEAST, bottom)  # before it the mean is one of a few losses, and falls or rises by chance
     slopes = np.gradient(found, np.log(rates))
-    steepest = int(np.argmin(slopes[: bottom + 1]))
+    steepest = first + int(np.argmin(slopes[first : bottom + 1]))
     return RateTest(tuple(rates), tuple(losses), tuple(found), rates[steepest], rates[bottom])
