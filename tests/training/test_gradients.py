@@ -40,7 +40,7 @@ def test_clipping_keeps_the_direction_and_bounds_the_norm(seed: int, largest: fl
     torch.testing.assert_close(whole(parts), wanted)
 
 
-def test_a_small_clip_makes_small_steps_of_a_static_encoder() -> None:
+def test_the_norm_that_is_told_is_that_before_clipping() -> None:
     def learnt(**options: float) -> float:
         settings = nf.Settings(
             steps=1, warmup=0.0, batch_size=8, vocabulary=100, width=8, held_out=0.0, watch_every=1, **options
@@ -49,7 +49,7 @@ def test_a_small_clip_makes_small_steps_of_a_static_encoder() -> None:
 
     free = learnt()
     assert free > 0
-    assert learnt(gradient_clip=free / 2) == pytest.approx(free)  # what is told is the norm before
+    assert learnt(gradient_clip=free / 2) == pytest.approx(free)
 
 
 def test_accumulation_is_the_mean_gradient_of_batches() -> None:

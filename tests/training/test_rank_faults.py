@@ -16,7 +16,7 @@ import pytest
 
 from tests.commands.conftest import sentences
 
-LONG = ("--steps", "200000", "--vocabulary", "300", "--width", "8", "--evaluations", "50000")
+LONG = ("--steps", "200000", "--vocabulary", "300", "--width", "8", "--evaluations", "2000")
 
 
 @pytest.fixture
