@@ -70,11 +70,13 @@ def test_ranks_with_parts_of_a_model_are_refused(monkeypatch: pytest.MonkeyPatch
         make_accelerator(None)
 
 
-def test_precision_is_what_the_hardware_has() -> None:
+def test_precision_is_what_the_hardware_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_precision(None, "cpu") == "no"
     assert check_precision("bf16", "cpu") == "bf16"
     assert make_accelerator("bf16").mixed_precision == "bf16"
     assert make_accelerator("no").mixed_precision == "no"  # after another one in the same process
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as accelerate launch has it of its configuration
+    assert (check_precision(None, "cpu"), check_precision("no", "cpu")) == ("bf16", "no")
     with pytest.raises(nf.InputError, match="precision: found fp16 on cpu, wanted no or bf16"):
         check_precision("fp16", "cpu")
     with pytest.raises(nf.InputError, match="precision: found bf16 on mps, wanted no"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,7 +24,7 @@ def make_accelerator(precision: Precision | None) -> Accelerator:
     """The accelerator of this run: its device, its precision, its ranks.
 
     Args:
-        precision: None takes bf16 on a GPU that computes in it, else float32 ("no").
+        precision: None takes what `accelerate config` names; else bf16 on a GPU that computes in it; else float32, "no".
 
     Raises:
         InputError: the hardware has not this precision, or accelerate is configured for ranks that hold parts of a
@@ -43,6 +44,9 @@ def make_accelerator(precision: Precision | None) -> Accelerator:
 
 def check_precision(precision: Precision | None, device: str) -> Precision:
     """The precision of a device, checked or chosen; see `make_accelerator`."""
+    configured = os.environ.get("ACCELERATE_MIXED_PRECISION")
+    if precision is None and configured in ("bf16", "fp16"):
+        precision = "bf16" if configured == "bf16" else "fp16"
     if precision is None:
         return "bf16" if device == "cuda" and _native_bf16() else "no"
     if precision == "fp16" and device != "cuda":
