@@ -24,7 +24,7 @@ def make_accelerator(precision: Precision | None) -> Accelerator:
     """The accelerator of this run: its device, its precision, its ranks.
 
     Args:
-        precision: None takes what `accelerate config` names; else bf16 on a GPU that computes in it; else float32, "no".
+        precision: None takes what `accelerate config` names; else bf16 on a GPU that has it; else "no", float32.
 
     Raises:
         InputError: the hardware has not this precision, or accelerate is configured for ranks that hold parts of a
