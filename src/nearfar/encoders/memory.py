@@ -67,7 +67,7 @@ def room_for_graphs(model: SentenceTransformer) -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a step failed for want of memory, on whichever device."""
-    from accelerate.utils import should_reduce_batch_size
+    from accelerate.utils.memory import should_reduce_batch_size
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import median
 from typing import Any
 
 from nearfar.data.batches import Position
@@ -16,11 +15,14 @@ COLLAPSED_COSINE = 0.95
 COLLAPSED_RANK = 0.03
 """Share of the ranks beyond the first that are in use, below which the space is as good as a line."""
 
+BEGINNING = 0.1
+"""Share of the run in which a flat space is that of an encoder which starts out so."""
+
 EXPLODED = 20.0
-"""Times the median gradient norm so far that a norm may be."""
+"""Times the largest gradient norm of the first readings that a norm may be."""
 
 CALM = 5
-"""Readings after which there is a median to speak of."""
+"""Readings that count as the first."""
 
 SHARED = 0.2
 """Share of a batch's rows that may share a text."""
@@ -40,16 +42,17 @@ class Alarms:
         self.flat = 0
         self.raised: set[str] = set()
 
-    def check(self, reading: Reading, kind: str, rows: int) -> dict[str, str]:
+    def check(self, reading: Reading, kind: str, rows: int, progress: float) -> dict[str, str]:
         """Cause -> message, of what is new.
 
         Args:
             reading: of this step.
             kind: of the batch's contrast.
             rows: of the batch.
+            progress: share of the run that is over.
         """
         found = {
-            "collapse": self._collapse(reading),
+            "collapse": self._collapse(reading) if progress >= BEGINNING else "",
             "gradient": self._gradient(reading),
             "duplicates": _shared(reading, kind, rows),
             "contradictions": _crossed(reading, kind, rows),
@@ -77,7 +80,7 @@ class Alarms:
         least = 1 + COLLAPSED_RANK * (bound - 1)
         flat = cosine >= COLLAPSED_COSINE or (rank < least and bound > 1)
         self.flat = self.flat + 1 if flat else 0
-        if self.flat < 2:  # an encoder may start out flat, and one batch may be odd
+        if self.flat < 2:  # one batch may be odd
             return ""
         return (
             f"the space collapses: different texts have a mean cosine of {cosine:.3f} (warned from {COLLAPSED_COSINE})"
@@ -86,13 +89,15 @@ class Alarms:
         )
 
     def _gradient(self, reading: Reading) -> str:
-        usual = median(self.norms) if len(self.norms) >= CALM else float("inf")
-        self.norms = [*self.norms, reading.gradient_norm][-100:]
+        if len(self.norms) < CALM:
+            self.norms.append(reading.gradient_norm)
+            return ""
+        usual = max(self.norms)  # of the beginning, when there is most to learn
         if not reading.gradient_norm > EXPLODED * usual:
             return ""
         return (
-            f"the gradient explodes: its norm is {reading.gradient_norm:.3g}, {reading.gradient_norm / usual:.0f} times"
-            f" the usual {usual:.3g}; try a lower learning rate (`nearfar rate`), a longer --warmup or a higher"
+            f"the gradient explodes: its norm is {reading.gradient_norm:.3g}, {EXPLODED:.0f} times the {usual:.3g} of"
+            f" the first readings or more; try a lower learning rate (`nearfar rate`), a longer --warmup or a higher"
             " --temperature"
         )
 

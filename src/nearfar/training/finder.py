@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from nearfar.errors import NotFiniteError, RunError
 from nearfar.execution import execution
-from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data
+from nearfar.training.objectives import Given
 from nearfar.training.preparing import Asked, Prepared, prepare
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class RateTest:
 def find_rate(
     data: Data | Sequence[Data],
     *,
-    objective: Objective | None = None,
+    objective: Given | None = None,
     model: SentenceTransformer | None = None,
     settings: Settings | None = None,
     steps: int = 100,
@@ -98,9 +98,8 @@ def _losses(ready: Prepared, rates: NDArray[np.float64], watch: Callable[[int, f
     batches = ready.feed.batches()
     for step, rate in enumerate(rates.tolist(), start=1):
         try:
-            losses.append(
-                ready.stepper.step([next(batches)[1]], 1 - rate)
-            )  # without a warm-up 1 - progress is the factor
+            # Without a warm-up the factor of the rate, 1, is 1 - progress.
+            losses.append(ready.stepper.step([next(batches)[1]], 1 - rate))
         except NotFiniteError:
             break
         now = smooth(losses)
@@ -131,6 +130,7 @@ def suggested(rates: Sequence[float], losses: Sequence[float]) -> RateTest:
     bottom = int(np.argmin(found))
     if bottom == 0:
         raise RunError("the loss never fell during the range test; try other rates, or other data or objective")
+    first = min(LEAST, bottom)  # before it the mean is one of a few losses, and falls or rises by chance
     slopes = np.gradient(found, np.log(rates))
-    steepest = int(np.argmin(slopes[: bottom + 1]))
+    steepest = first + int(np.argmin(slopes[first : bottom + 1]))
     return RateTest(tuple(rates), tuple(losses), tuple(found), rates[steepest], rates[bottom])

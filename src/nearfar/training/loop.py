@@ -124,7 +124,8 @@ class _Run:
         try:
             self._begin()
             batches = self.feed.batches(self.position)
-            while self.budget.progress(self.step) < 1 and not self.measuring.settled:
+            # However short the time, one step is made.
+            while (not self.step or self.budget.progress(self.step) < 1) and not self.measuring.settled:
                 interrupt_together()
                 self._step(batches)
                 self._keep()

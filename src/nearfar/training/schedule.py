@@ -39,6 +39,6 @@ class Budget:
 
 def warm_up_and_decay(progress: float, warmup: float) -> float:
     """Factor of the learning rate: up linearly over the first `warmup`, then down linearly to 0."""
-    if progress < warmup:
+    if warmup and progress < warmup:
         return progress / warmup
     return (1 - progress) / (1 - warmup)
