@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import nearfar as nf
 from nearfar.encoders import memory, open_encoder
+from nearfar.encoders.base import AtOnce
 from nearfar.encoders.tokens import Tokens
 from nearfar.encoders.transformer import TransformerEncoder
 
@@ -173,3 +175,42 @@ def test_a_real_allocation_that_fails_is_of_memory() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**55)
     assert memory.is_out_of_memory(caught.value)
+
+
+def test_the_memory_of_a_container_is_shared_among_its_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    machine = memory.free_bytes(torch.device("cpu"))  # no container
+    for name, value in (("memory.max", "3000000\n"), ("memory.current", "1000000\n")):
+        (tmp_path / name).write_text(value)
+    assert memory.free_bytes(torch.device("cpu")) == 2_000_000
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert memory.free_bytes(torch.device("cpu")) == 500_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_bytes(torch.device("cpu")) == pytest.approx(machine / 4, rel=0.2)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_change_is_the_same_in_chunks_and_at_once(encoder: TransformerEncoder, at_once: bool) -> None:
+    encoder.model.eval()
+    encoder.chunk_tokens, encoder.keep_bytes = 40, 0
+    scale = torch.linspace(0.5, 1.5, 32).requires_grad_()
+    seen: list[int] = []
+
+    def change(vectors: Tensor, mask: Tensor) -> Tensor:
+        seen.append(len(vectors))
+        return vectors * scale
+
+    tokens = encoder.tokenise([TEXTS])
+    embedded = encoder.embed(tokens, change=AtOnce(change) if at_once else change)
+    assert (seen == [len(TEXTS)]) == at_once
+    found = torch.autograd.grad(embedded[:, :3].sum(), [scale, *encoder.parameters()], allow_unused=True)
+    with encoder.changing(
+        change, features := encoder.model.tokenizer.pad({"input_ids": tokens.rows()}, return_tensors="pt")
+    ):
+        plain = encoder.model(dict(features))["sentence_embedding"]
+    wanted = torch.autograd.grad(plain[:, :3].sum(), [scale, *encoder.parameters()], allow_unused=True)
+    torch.testing.assert_close(embedded, plain, rtol=1e-5, atol=1e-5)
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert (mine is None) == (theirs is None)
+        if theirs is not None:
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

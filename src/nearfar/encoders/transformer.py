@@ -72,7 +72,8 @@ class TransformerEncoder:
         if isinstance(change, AtOnce):
             embedding: Tensor = changed({name: value.to(changed.device) for name, value in features.items()})[VECTORS]
             return embedding
-        return cached_encode(changed, features, chunk_tokens=self.chunk_tokens, keep_bytes=self.keep_bytes)
+        # A changed column comes beside a plain one, which has what room there is.
+        return cached_encode(changed, features, chunk_tokens=self.chunk_tokens)
 
     def halve(self) -> int | None:
         self.chunk_tokens //= 2
