@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, DistributedType
 
-from nearfar.data.negatives.search import faster_screen
 from nearfar.errors import InputError
 from nearfar.settings import Precision, Settings
 from nearfar.training.ranks import many
@@ -62,9 +62,17 @@ def check_precision(precision: Precision | None, device: str) -> Precision:
 def note_on(settings: Settings, model: SentenceTransformer) -> str:
     """What a person should know of the precision of a run, or ""; on a CPU it is tried for a moment."""
     on_cpu = settings.precision == "bf16" and model.device.type == "cpu"
-    if on_cpu and faster_screen(model.get_embedding_dimension() or 256) != torch.bfloat16:
+    if on_cpu and _product_seconds(torch.bfloat16) >= _product_seconds(torch.float32):
         return "this processor multiplies in bf16 no faster than in float32: it saves memory and nothing else"
     return ""
+
+
+def _product_seconds(dtype: torch.dtype) -> float:
+    left, right = torch.ones((512, 512), dtype=dtype), torch.ones((512, 512), dtype=dtype)
+    left[:16] @ right  # the first product sets things up
+    start = time.perf_counter()
+    left @ right
+    return time.perf_counter() - start
 
 
 def _native_bf16() -> bool:
