@@ -8,7 +8,7 @@ memory is its own; the first step warms up. Before that, the loss of both on one
 nearfar runs three times: keeping no graph, keeping as many as the peer's peak of memory leaves room for, and as it
 would by itself.
 
-    python benchmarks/transformer_training.py [DATA] [--sweep] [--mini-batch 16]
+    python benchmarks/transformer_training.py [DATA] [--sweep 8 16 32 64] [--mini-batch 32]
 
 DATA is a folder with nli/triples.en.tsv, classification/ag_news.en.tsv and paraphrase/parade.en.train.tsv; without
 it, pairs of random words with like lengths are made.
@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -122,18 +121,18 @@ def run_peer(task: argparse.Namespace, table: nf.Table, tick: Callable[[float], 
 
 def attempt(task: argparse.Namespace) -> None:
     """One system in this process; prints what it took."""
-    stamps: list[float] = []
+    stamps: list[tuple[float, float]] = []
     losses: list[float] = []
 
     def tick(loss: float) -> None:
-        stamps.append(time.perf_counter())
+        stamps.append((time.perf_counter(), time.process_time()))
         losses.append(loss)
 
     table = table_of(task.data, task.steps)
     (run_nearfar if task.system == "nearfar" else run_peer)(task, table, tick)
-    seconds = statistics.median(np.diff(stamps)) if task.steps > 1 else float("nan")
+    seconds, cpu = np.median(np.diff(stamps, axis=0), axis=0).tolist() if task.steps > 1 else (float("nan"),) * 2
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "loss": losses[-1], "peak": peak}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "loss": losses[-1], "peak": peak}))
 
 
 def in_its_own_process(task: argparse.Namespace, system: str, **changes: object) -> dict[str, float]:
@@ -151,16 +150,21 @@ def in_its_own_process(task: argparse.Namespace, system: str, **changes: object)
 
 def show(name: str, found: dict[str, float], peer: dict[str, float] | None = None) -> None:
     ratio = f"  {peer['seconds'] / found['seconds']:.2f} times as fast" if peer else ""
+    ratio += f" ({peer['cpu'] / found['cpu']:.2f} by CPU time)" if peer else ""
     print(
         f"{name:>44}: {found['seconds']:6.2f} s a step  {BATCH / found['seconds']:6.1f} pairs/s"
+        f"  {found['cpu']:6.2f} CPU s"
         f"  peak {found['peak']:6,.0f} MiB{ratio}",
         flush=True,
     )
 
 
-def compare(task: argparse.Namespace) -> None:
+def compare_losses(task: argparse.Namespace) -> None:
     losses = [in_its_own_process(task, system, steps=1, dropout=False)["loss"] for system in ("nearfar", "peer")]
-    print(f"loss of the first step, dropout off: nearfar {losses[0]:.6f}, peer {losses[1]:.6f}")
+    print(f"loss of the first step, dropout off: nearfar {losses[0]:.6f}, peer {losses[1]:.6f}", flush=True)
+
+
+def compare(task: argparse.Namespace) -> None:
     peer = in_its_own_process(task, "peer")
     show(f"SentenceTransformerTrainer, mini-batch {task.mini_batch}", peer)
     bare = in_its_own_process(task, "nearfar", keep=0)
@@ -173,21 +177,25 @@ def compare(task: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="?", type=Path)
-    parser.add_argument("--sweep", action="store_true", help="the peer's mini-batch sizes")
+    parser.add_argument("--sweep", type=int, nargs="+", help="the peer's mini-batch sizes, and nothing else")
+    parser.add_argument("--part", choices=("loss", "speed"), help="instead of both")
     parser.add_argument("--system", choices=("nearfar", "peer"))
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--keep", type=int)
     parser.add_argument("--chunk", type=int)
-    parser.add_argument("--mini-batch", type=int, default=16)
+    parser.add_argument("--mini-batch", type=int, default=32)
     parser.add_argument("--no-dropout", dest="dropout", action="store_false")
     task = parser.parse_args()
     if task.system:
         attempt(task)
     elif task.sweep:
-        for size in (8, 16, 32):
+        for size in task.sweep:
             show(f"mini-batch {size}", in_its_own_process(task, "peer", mini_batch=size))
     else:
-        compare(task)
+        if task.part != "speed":
+            compare_losses(task)
+        if task.part != "loss":
+            compare(task)
 
 
 if __name__ == "__main__":

@@ -62,9 +62,7 @@ class Settings(BaseModel):
         None, ge=1, description="Rank of adapters that alone are learnt and are merged in the end (transformer)."
     )
     lora_alpha: float | None = Field(None, gt=0, description="Scale of --lora times its rank; twice the rank.")
-    lora_targets: list[str] = Field(
-        ["all-linear"], description="Layers that get adapters, by name; peft's choice where the list is empty."
-    )
+    lora_targets: list[str] = Field(["all-linear"], description="Names of layers that get adapters.")
     freeze: int | None = Field(
         None,
         description="Lowest layers that stay as they are, with the embeddings beneath (transformer): 0 the embeddings"

@@ -40,7 +40,7 @@ def test_clipping_keeps_the_direction_and_bounds_the_norm(seed: int, largest: fl
     torch.testing.assert_close(whole(parts), wanted)
 
 
-def test_a_small_clip_makes_small_steps_of_a_static_encoder() -> None:
+def test_the_norm_that_is_told_is_that_before_clipping() -> None:
     def learnt(**options: float) -> float:
         settings = nf.Settings(
             steps=1, warmup=0.0, batch_size=8, vocabulary=100, width=8, held_out=0.0, watch_every=1, **options
@@ -49,7 +49,7 @@ def test_a_small_clip_makes_small_steps_of_a_static_encoder() -> None:
 
     free = learnt()
     assert free > 0
-    assert learnt(gradient_clip=free / 2) == pytest.approx(free)  # what is told is the norm before
+    assert learnt(gradient_clip=free / 2) == pytest.approx(free)
 
 
 def test_accumulation_is_the_mean_gradient_of_batches() -> None:
@@ -70,11 +70,13 @@ def test_ranks_with_parts_of_a_model_are_refused(monkeypatch: pytest.MonkeyPatch
         make_accelerator(None)
 
 
-def test_precision_is_what_the_hardware_has() -> None:
+def test_precision_is_what_the_hardware_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_precision(None, "cpu") == "no"
     assert check_precision("bf16", "cpu") == "bf16"
     assert make_accelerator("bf16").mixed_precision == "bf16"
     assert make_accelerator("no").mixed_precision == "no"  # after another one in the same process
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")  # as accelerate launch has it of its configuration
+    assert (check_precision(None, "cpu"), check_precision("no", "cpu")) == ("bf16", "no")
     with pytest.raises(nf.InputError, match="precision: found fp16 on cpu, wanted no or bf16"):
         check_precision("fp16", "cpu")
     with pytest.raises(nf.InputError, match="precision: found bf16 on mps, wanted no"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nearfar.encoders.tokens import Tokens
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
 
 Change = Callable[["Tensor", "Tensor"], "Tensor"]
 """Other token vectors ``(n, L, d)`` in the place of those given, with a mask ``(n, L)`` of a text's own tokens."""
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """A change that must see all texts of a batch together, in their order; any other may be shown some at a time."""
+
+    change: Change
+
+    def __call__(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        return self.change(vectors, mask)
 
 
 class Encoder(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,26 +28,26 @@ COPIES = 5
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that a process may still take, of the device or of the machine or container."""
+    """Memory that this process may still take: of the device, or its share of that of the machine or container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     import psutil
 
     free: int = psutil.virtual_memory().available
-    try:
+    with suppress(OSError):  # no container, or another kind
         limit, used = ((CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-    except OSError:  # no container, or another kind
-        return free
-    return free if limit == "max" else min(free, int(limit) - int(used))
+        free = free if limit == "max" else min(free, int(limit) - int(used))
+    return free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # ranks on one machine, as torchrun counts them
 
 
 def bytes_a_token(model: SentenceTransformer) -> float:
     """What the graph of a forward pass in training keeps for each token of a short text."""
     ids = torch.full((1, PROBE), model[0].tokenizer.pad_token_id or 0, device=model.device)
-    saved, training = SavedBytes(), model.training
+    saved, modes = SavedBytes(), {module: module.training for module in model.modules()}
     with State.now().again(), torch.enable_grad(), saved.watch():
         model.train()({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-    model.train(training)
+    for module, training in modes.items():
+        module.training = training
     return saved.total / PROBE
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nearfar.encoders.adapters import merge_adapters
-from nearfar.encoders.base import Change
+from nearfar.encoders.base import AtOnce, Change
 from nearfar.encoders.memory import fitting_chunk, room_for_graphs
 from nearfar.encoders.tokens import Tokens
 from nearfar.execution.encode import cached_encode
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 ADDED = ("bos", "eos", "cls", "sep", "pad")
 """Special tokens that a tokenizer adds to a text, as transformers names them."""
+
+
+VECTORS = "sentence_embedding"
+"""What sentence-transformers calls the result."""
 
 
 @dataclass
@@ -67,11 +71,12 @@ class TransformerEncoder:
         features = self.model[0].tokenizer.pad({"input_ids": tokens.rows()}, return_tensors="pt")
         if change is None:
             return cached_encode(self.model, features, chunk_tokens=self.chunk_tokens, keep_bytes=self.keep_bytes)
-        # At once, since a change may look at all texts of the batch, or at the gradient at each.
-        moved: dict[str, Any] = {name: value.to(self.model.device) for name, value in features.items()}
-        with self._changing(change, moved):
-            embedding: Tensor = self.model(moved)["sentence_embedding"]
-        return embedding
+        changed = _Changed(self, change)
+        if isinstance(change, AtOnce):
+            embedding: Tensor = changed({name: value.to(changed.device) for name, value in features.items()})[VECTORS]
+            return embedding
+        # A changed column comes beside a plain one, which has what room there is.
+        return cached_encode(changed, features, chunk_tokens=self.chunk_tokens)
 
     def halve(self) -> int | None:
         self.chunk_tokens //= 2
@@ -79,7 +84,7 @@ class TransformerEncoder:
         return self.chunk_tokens or None
 
     @contextmanager
-    def _changing(self, change: Change, features: dict[str, Any]) -> Iterator[None]:
+    def changing(self, change: Change, features: dict[str, Any]) -> Iterator[None]:
         """Within the block the model's first layer gives what `change` makes of its vectors.
 
         What follows, positions among it, is added to the changed vectors, so tokens that change places are tokens
@@ -115,3 +120,15 @@ class TransformerEncoder:
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         learnt = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         return torch.optim.AdamW(learnt, lr=learning_rate, weight_decay=0.01)
+
+
+class _Changed:
+    """The model under a change of token vectors."""
+
+    def __init__(self, encoder: TransformerEncoder, change: Change) -> None:
+        self.encoder, self.change, self.device = encoder, change, encoder.model.device
+
+    def __call__(self, features: dict[str, Any]) -> dict[str, Any]:
+        with self.encoder.changing(self.change, features):
+            embedded: dict[str, Any] = self.encoder.model(features)
+        return embedded

@@ -48,7 +48,7 @@ def cached(
         parameters: tensors that may get a gradient. The leaves that the first chunk's graph leads to are found
             without being named; name those that only later chunks use, and tensors that have a graph of their own.
         keep_bytes: memory for graphs that are kept, beside that of the one chunk. A chunk is taken to need as much as
-            the largest before it, so put the largest first.
+            the one before it, so put the largest first.
 
     Returns:
         The rows of all chunks. Under ``torch.no_grad``, or where nothing needs a gradient, without a graph.
@@ -133,20 +133,20 @@ class _Pass:
 
 @dataclass
 class _Room:
-    """Memory for kept graphs, of which the largest so far tells what the next may need."""
+    """Memory for kept graphs, of which the last tells what the next may need."""
 
     left: int
-    largest: int = 0
+    last: int = 0
 
     @property
     def is_left(self) -> bool:
-        return 0 < self.largest <= self.left
+        return 0 < self.last <= self.left
 
     def takes(self, size: int) -> bool:
         """Whether a graph of this size still fits; then there is less room."""
         fits = size <= self.left
         self.left = self.left - size if fits else 0  # once full it stays so: the first chunks are kept
-        self.largest = max(self.largest, size)
+        self.last = size
         return fits
 
 

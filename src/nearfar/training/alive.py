@@ -41,7 +41,7 @@ class Alive:
     """
 
     def __init__(self, rank: int, world: int) -> None:
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.heard = rank, world, ""
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self.store = distributed.TCPStore(  # type: ignore[attr-defined]
             address, port, is_master=False, timeout=timedelta(seconds=10)
@@ -51,9 +51,15 @@ class Alive:
         threading.Thread(target=self._beat, daemon=True).start()
 
     def fail(self, message: str) -> None:
-        """Tell the others why this rank leaves; the first to say so is heard."""
-        with self.lock, suppress(RuntimeError):  # no one may be left to hear it
-            self.store.compare_set(FAILED, "", message)
+        """Tell the others why this rank leaves; the first to say so is heard.
+
+        It stays until they have heard, since the store may be its own and gone with it.
+        """
+        with suppress(RuntimeError):  # no one may be left to hear it
+            with self.lock:
+                first = self.store.compare_set(FAILED, "", message).decode() == message
+            if first:
+                time.sleep(2.5 * BEAT)
 
     def end(self) -> None:
         """Give no more signs, and expect none."""
@@ -61,6 +67,8 @@ class Alive:
 
     def fault(self) -> str:
         """What is wrong with another rank: its own last words, or that it is silent; "" if nothing is."""
+        if self.heard:
+            return self.heard
         try:
             if said := self._last_words():
                 return said
@@ -89,7 +97,7 @@ class Alive:
             try:
                 self._give_sign()
                 seen = self._looked_again(seen)
-                fault = self._last_words() or _lost(_silent(seen))
+                self.heard = fault = self._last_words() or _lost(_silent(seen))
                 if fault:
                     self.fail(fault)
             except RuntimeError:  # the store is gone

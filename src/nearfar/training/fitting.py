@@ -47,9 +47,10 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
     if contrast_for(data, objective, taught=taught) is not None:
         return
     if isinstance(objective, MarginMSELoss):
-        found = ", ".join(data.roles) if taught else "no teacher"
+        found = f"{' and '.join(data.roles)} alone" if taught else "no teacher"
         raise InputError(
-            f"{data.source}: found {found}, wanted anchor, positive and negative with --teacher for {name}"
+            f"{data.source}: found {found}, which {name} cannot learn from; wanted anchor, positive, negative and"
+            " --teacher"
         )
     if data.kind == "scored":
         raise InputError(

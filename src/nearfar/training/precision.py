@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, DistributedType
 
-from nearfar.data.negatives.search import faster_screen
 from nearfar.errors import InputError
 from nearfar.settings import Precision, Settings
 from nearfar.training.ranks import many
@@ -23,7 +24,7 @@ def make_accelerator(precision: Precision | None) -> Accelerator:
     """The accelerator of this run: its device, its precision, its ranks.
 
     Args:
-        precision: None takes bf16 on a GPU that computes in it, else float32 ("no").
+        precision: None takes what `accelerate config` names; else bf16 on a GPU that has it; else "no", float32.
 
     Raises:
         InputError: the hardware has not this precision, or accelerate is configured for ranks that hold parts of a
@@ -43,6 +44,9 @@ def make_accelerator(precision: Precision | None) -> Accelerator:
 
 def check_precision(precision: Precision | None, device: str) -> Precision:
     """The precision of a device, checked or chosen; see `make_accelerator`."""
+    configured = os.environ.get("ACCELERATE_MIXED_PRECISION")
+    if precision is None and configured in ("bf16", "fp16"):
+        precision = "bf16" if configured == "bf16" else "fp16"
     if precision is None:
         return "bf16" if device == "cuda" and _native_bf16() else "no"
     if precision == "fp16" and device != "cuda":
@@ -58,9 +62,17 @@ def check_precision(precision: Precision | None, device: str) -> Precision:
 def note_on(settings: Settings, model: SentenceTransformer) -> str:
     """What a person should know of the precision of a run, or ""; on a CPU it is tried for a moment."""
     on_cpu = settings.precision == "bf16" and model.device.type == "cpu"
-    if on_cpu and faster_screen(model.get_embedding_dimension() or 256) != torch.bfloat16:
+    if on_cpu and _product_seconds(torch.bfloat16) >= _product_seconds(torch.float32):
         return "this processor multiplies in bf16 no faster than in float32: it saves memory and nothing else"
     return ""
+
+
+def _product_seconds(dtype: torch.dtype) -> float:
+    left, right = torch.ones((512, 512), dtype=dtype), torch.ones((512, 512), dtype=dtype)
+    left[:16] @ right  # the first product sets things up
+    start = time.perf_counter()
+    left @ right
+    return time.perf_counter() - start
 
 
 def _native_bf16() -> bool:

@@ -37,6 +37,9 @@ GENTLY = 0.01
 """Of a static encoder's usual rate, where there are lone texts alone: views say little that its start does not know,
 and a higher rate unlearns that (docs/recipes.md)."""
 
+FASTER = 20
+"""Times the usual rate for adapters, which start from nothing and are few."""
+
 
 def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
     """The encoder that the settings name: built from the texts if "static" (of a stream, the first), else opened."""
@@ -216,7 +219,7 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
     rate = settings.learning_rate
     if rate is None:
         gently = isinstance(encoder, StaticEncoder) and all(one.kind == "texts" for one in data)
-        rate = encoder.learning_rate * (GENTLY if gently else 1)
+        rate = encoder.learning_rate * (GENTLY if gently else FASTER if settings.lora else 1)
     values: dict[str, Any] = {
         "view": views.settings(),
         "batch_size": settings.batch_size or encoder.batch_size,
