@@ -178,7 +178,7 @@ def test_vectors_that_leave_the_numbers_are_a_divergence() -> None:
             learning_rate=1e30,
             warmup=0.0,
         )
-    assert "learning rate of 1e+30" in str(raised.value)
+    assert re.search(r"learning rate of \S+e\+(29|30);", str(raised.value))
     assert np.isfinite(raised.value.outcome.model.encode("a cat")).all()
 
 
