@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nearfar.data.groups import Ids
 from nearfar.data.negatives.hits import Hits, Scores
 from nearfar.data.negatives.mining import mine
 from nearfar.data.negatives.rules import Limits, Rules
@@ -17,7 +18,6 @@ from nearfar.data.negatives.task import Task
 from nearfar.encoders import Encoder
 from nearfar.errors import InputError
 from nearfar.settings import Settings
-from nearfar.training.groups import Ids
 from nearfar.training.ready import embed_all
 from nearfar.training.sources import Source, Tokenised
 
