@@ -47,6 +47,7 @@ def analyse(
     batch_size: int = BATCH,
     k: int = 10,
     most: int = MOST,
+    total: int | None = None,
     seed: int = 0,
     resamples: int = 1000,
     source: str = "memory",
@@ -67,6 +68,7 @@ def analyse(
         batch_size: rows that see each other as negatives.
         k: neighbours of hubness.
         most: rows that are looked at; of more, so many are drawn, and a note says so.
+        total: rows of the data, where `x` is drawn from it already.
         seed: of all that is drawn.
         resamples: of the bootstrap; 0 does without intervals.
         source: what to call the data.
@@ -74,7 +76,7 @@ def analyse(
     Raises:
         InputError: NaN or infinity (with the row), or columns that do not go together.
     """
-    moved = moved or {}
+    moved, total = moved or {}, len(np.asarray(x)) if total is None else total
     keep = max((len(np.asarray(left)) for left, _ in moved.values()), default=0)
     given = given_of(Columns(x, y, texts, other_texts, labels, scores), most=most, keep=keep, seed=seed, source=source)
     out = gathering.Gathering(given, gathering.Options(temperature, batch_size, k, seed, resamples))
@@ -94,12 +96,12 @@ def analyse(
     return Analysis(
         source=source,
         kind=given.kind,
-        rows=given.total,
+        rows=total,
         used=len(given.rows),
         width=given.points.shape[1],
         figures=gathering.in_table_order(out.figures),
         left_out=gathering.in_table_order(out.left_out),
-        notes=_notes(given, out),
+        notes=_notes(given, total),
         samples=out.samples,
         points=given.points,
         texts=given.texts,
@@ -121,10 +123,10 @@ def _points_of(before: tuple[ArrayLike, ArrayLike | None], given: Given, both: b
     return np.asarray(rows[given.first])
 
 
-def _notes(given: Given, out: gathering.Gathering) -> tuple[Text, ...]:
+def _notes(given: Given, total: int) -> tuple[Text, ...]:
     notes = []
-    if len(given.rows) < given.total:
-        many, all_ = f"{len(given.rows):,}", f"{given.total:,}"
+    if len(given.rows) < total:
+        many, all_ = f"{len(given.rows):,}", f"{total:,}"
         notes.append(Text(f"{many} of {all_} rows, drawn at random", f"{all_}행 가운데 무작위로 뽑은 {many}행"))
     if given.scored is not None and given.cosines is not None:
         notes.append(
@@ -231,6 +233,7 @@ def analyse_table(
         temperature=temperature,
         batch_size=batch_size,
         most=most,
+        total=total,
         seed=seed,
         resamples=resamples,
         source=table.source,
