@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_near_and_far_against_scikit_learn_and_counting() -> None:
     assert auc(near, far) == pytest.approx(roc_auc_score(truth, [*near, *far]), abs=1e-12)
     edges, first, second = histogram(near, far, bins=20)
     for shares, sample in ((first, near), (second, far)):
-        counts = [sum(a <= v < b for v in sample) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        counts = [sum(a <= v < b for v in sample) for a, b in pairwise(edges)]
         counts[-1] += sum(v == edges[-1] for v in sample)
         np.testing.assert_allclose(shares, np.array(counts) / len(sample))
     assert overlap(near, far, bins=20) == pytest.approx(np.minimum(first, second).sum())

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nearfar as nf
+from nearfar.data.groups import groups_of_negatives
 from nearfar.data.negatives.search import VectorSearch, as_unit
 from nearfar.data.views.embedding import Adversarial, Gaussian
 from nearfar.encoders.base import Change
 from nearfar.settings import Settings
 from nearfar.training.contrasting import Contrasting
-from nearfar.data.groups import groups_of_negatives
 from nearfar.training.memory import Memory
 from nearfar.training.mining import MARGIN, WINDOW, Miner, PlainSearch
 from nearfar.training.mixing import mixer
