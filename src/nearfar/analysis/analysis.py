@@ -102,13 +102,14 @@ class Analysis:
         figures: name -> figure, in the order of `verdicts.TABLE`.
         left_out: name -> why it is not there.
         notes: what a reader must know of how it was done.
-        samples: arrays for pictures: `near`, `far` (cosines), `spectrum`, `k_occurrence`, `neighbours` (places among
-        the
-            points), `dimension_length`, `dimension_shared`, `dimension_gap`, `temperatures`, `fractions`,
+        samples: arrays for pictures: `near` and `far` (cosines), `spectrum`, `k_occurrence`, `neighbours` (places among
+            the points), `dimension_length`, `dimension_shared`, `dimension_gap`, `temperatures`, `fractions`,
             `effective_share` (temperatures), `hardest_shares` (temperatures, fractions), `gradient_norms` beside
-            `near_cosines`, `invariance:VIEW`.
-        points: `(n, d)`, the distinct texts' embeddings that the figures of the space go over; `texts` and `labels`
-        of them. hubs, false_negatives: lists, the worst first. settings: what else decided the figures.
+            `near_cosines`, `scores` beside `pair_cosines`, `invariance:VIEW` (ratios).
+        points: `(n, d)`, the distinct texts' embeddings that the figures of the space go over.
+        texts, labels: of the points, or None.
+        hubs, false_negatives: lists, the worst first.
+        settings: what else decided the figures.
     """
 
     source: str

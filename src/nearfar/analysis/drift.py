@@ -12,7 +12,7 @@ from nearfar.analysis.vectors import paired
 def cka(x: ArrayLike, y: ArrayLike) -> float:
     """Linear CKA of two embeddings of the same rows: 1 where one is the other turned or scaled, 0 without relation.
 
-    |Y'X|^2 / (|X'X| |Y'Y|), Frobenius, of centred unit rows: Kornblith et al. 2019, eq. 4. `x` `(n, d)`, `y` `(n,
+    |Y'X|^2 / (|X'X| |Y'Y|), Frobenius, of centred unit rows: Kornblith et al. 2019. `x` `(n, d)`, `y` `(n,
     e)`, n of 3 or more. Exact, float64, O(n (d + e)^2), no `(n, n)` matrix. With fewer rows than dimensions it is
     high for embeddings without relation, too. A space without any variation (collapsed) has 0 to everything.
     """

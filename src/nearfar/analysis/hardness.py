@@ -1,6 +1,6 @@
 """Which negatives carry the gradient? What a softmax objective makes of a batch, at one temperature or several.
 
-InfoNCE weighs the negatives of an anchor by r_ij = exp(s_ij / tau) / sum over negatives (Wang & Liu 2021, eq. 8: the
+InfoNCE weighs the negatives of an anchor by r_ij = exp(s_ij / tau) / sum over negatives (Wang & Liu 2021: the
 relative penalty), whatever the positive. Rows are put at random into batches of one size, as in training; in a batch
 each anchor sees the positives of the others. Exact for the batches drawn; float32 scores, O(n b d) time, `(b, b)`
 memory.
@@ -77,7 +77,8 @@ def hardness(
     for batch in _batches(rows, y, batch_size, groups, seed):
         ordered = batch.scores.masked_fill(~batch.far, -torch.inf).sort(dim=1, descending=True).values
         counts = batch.far.sum(dim=1)
-        last = (counts[:, None] * torch.tensor(FRACTIONS)).ceil().long().clamp(min=1) - 1
+        wanted = counts[:, None] * torch.tensor(FRACTIONS, dtype=torch.float64) - 1e-9
+        last = wanted.ceil().long().clamp(min=1) - 1
         told = (counts > 0).numpy()
         negatives[batch.rows] = counts
         for number, temperature in enumerate(temperatures):
