@@ -14,6 +14,7 @@ from nearfar.analysis.false_negatives import false_negatives
 from nearfar.analysis.given import Columns, Given, given_of
 from nearfar.analysis.hardness import BATCH
 from nearfar.analysis.invariance import moved_texts
+from nearfar.analysis.labels import codes_of
 from nearfar.analysis.neighbours import hubness_of
 from nearfar.analysis.tasks import Embed, embedded
 from nearfar.analysis.vectors import checked, cosines
@@ -161,31 +162,31 @@ def _hubs(out: gathering.Gathering) -> tuple[Hub, ...]:
 
 
 def _suspects(given: Given) -> tuple[Suspect, ...]:
-    """Of pairs, or of points of different labels or texts; where the rows are labelled, of those."""
+    """Of labelled rows those of different labels, else of pairs, else of points."""
+    own = None
     if given.labelled is not None:
-        rows, names = given.labelled
-        found = false_negatives(rows, groups=np.unique(np.asarray(names), return_inverse=True)[1], count=LISTED)
-        texts = None if given.texts is None else tuple(given.texts[i] for i in given.place)
-        own, sides = None, None if texts is None else (texts, texts)
+        rows, labels = given.labelled
+        x, y, groups = rows, None, codes_of(labels)
+        texts = None if given.texts is None else (tuple(given.texts[i] for i in given.place.tolist()),) * 2
     elif given.pairs is not None:
-        pairs = given.pairs
-        found = false_negatives(pairs.anchors, pairs.positives, groups=pairs.groups, count=LISTED)
-        own, sides = cosines(pairs.anchors, pairs.positives), pairs.texts
+        x, y, groups, texts = given.pairs.anchors, given.pairs.positives, given.pairs.groups, given.pairs.texts
+        own = cosines(x, y)
     else:
-        if len(given.points) < 2:
-            return ()
-        found = false_negatives(given.points, count=LISTED)
-        own, sides = None, None if given.texts is None else (given.texts, given.texts)
+        x, y, groups = given.points, None, None
+        texts = None if given.texts is None else (given.texts, given.texts)
+    if len(x) < 2:
+        return ()
+    found = false_negatives(x, y, groups=groups, count=LISTED)
     return tuple(
         Suspect(
-            int(row),
-            int(other),
-            float(cosine),
+            row,
+            other,
+            cosine,
             None if own is None else float(own[row]),
-            None if sides is None else sides[0][row],
-            None if sides is None else sides[1][other],
+            None if texts is None else texts[0][row],
+            None if texts is None else texts[1][other],
         )
-        for row, other, cosine in zip(found.rows, found.others, found.cosines, strict=True)
+        for row, other, cosine in zip(found.rows.tolist(), found.others.tolist(), found.cosines.tolist(), strict=True)
     )
 
 

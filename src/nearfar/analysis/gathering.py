@@ -13,6 +13,7 @@ from nearfar.analysis import clustering, drift, geometry, hardness, invariance, 
 from nearfar.analysis.analysis import Figure
 from nearfar.analysis.given import Given, Pairs
 from nearfar.analysis.intervals import bootstrap, interval
+from nearfar.analysis.labels import codes_of
 from nearfar.analysis.retrieval import search_of
 from nearfar.analysis.vectors import cosines
 from nearfar.analysis.verdicts import MEASURES, measure_named
@@ -211,7 +212,7 @@ def labels(out: Gathering) -> None:
             Text(str(why).removeprefix(": "), f"둘 이상의 행을 가진 레이블이 둘 이상 필요합니다 ({why})"), *names
         )
         return
-    codes = np.unique(np.asarray(of), return_inverse=True)[1]
+    codes = codes_of(of)
     chance = np.bincount(codes).max() / len(codes)
     for name in names[:2]:
         out.add(name, found.by_row[name], judged=lambda value: (value - chance) / (1 - chance))
