@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from nearfar.analysis.hardness import group_numbers
-from nearfar.analysis.vectors import checked, paired, unit32
+from nearfar.analysis.vectors import checked, cosines, paired, unit32
 
 Ids = NDArray[np.int64]
 
@@ -37,16 +37,15 @@ def false_negatives(
     pair once. `groups` `(n,)`: equal ones are not far (labels; rows that share a text). Exact: every pair is
     compared, cosines of the list in float64; equally near ones by row. O(n^2 d) time, no `(n, n)` matrix.
     """
-    from nearfar.data.negatives.search import pair_cosines
-
     rows = checked(x)
+    others = rows if y is None else paired(rows, y)[1]
     first = unit32(rows)
-    second = first if y is None else unit32(paired(rows, y)[1])
+    second = first if y is None else unit32(others)
     group = torch.from_numpy(group_numbers(groups, len(rows)))
-    left, right = _highest(first, second, group, min(2 * count, len(rows) ** 2))
-    cosines = pair_cosines(first, second, left, right).clamp_(-1, 1).numpy()
-    order = np.lexsort((right.numpy(), left.numpy(), -cosines))[:count]
-    return FalseNegatives(left.numpy()[order], right.numpy()[order], cosines[order])
+    left, right = (side.numpy() for side in _highest(first, second, group, min(2 * count, len(rows) ** 2)))
+    found = cosines(rows[left], others[right])
+    order = np.lexsort((right, left, -found))[:count]
+    return FalseNegatives(left[order], right[order], found[order])
 
 
 def _highest(first: Tensor, second: Tensor, group: Tensor, count: int) -> tuple[Tensor, Tensor]:
