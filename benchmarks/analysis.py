@@ -1,4 +1,4 @@
-"""Seconds and memory of the measurements, each in a process of its own; memory is what comes on top of the input.
+"""Seconds and memory of the measurements, in fresh processes; memory is what comes on top of the input.
 
     python benchmarks/analysis.py [uniformity|everything] [ROWS]
 
