@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +74,16 @@ def test_blocks_do_not_matter(block: int, monkeypatch: pytest.MonkeyPatch) -> No
     whole = geometry.uniformity_by_row(x)
     monkeypatch.setattr(geometry, "BLOCK", block)
     np.testing.assert_allclose(geometry.uniformity_by_row(x), whole, atol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are read from /proc")
+def test_uniformity_never_holds_all_pairs() -> None:
+    """The scores of 20,000 rows would be 1,526 MiB; a copy of the rows and a block of scores are 36."""
+    script = Path(__file__).parents[2] / "benchmarks" / "analysis.py"
+    done = subprocess.run([sys.executable, script, "uniformity", "20000"], capture_output=True, text=True, check=True)
+    found = re.search(r"(-?\d+) MiB beyond the input", done.stdout)
+    assert found, done.stdout
+    assert int(found[1]) < 120
 
 
 @pytest.mark.parametrize("alpha", [1.0, 2.0])
