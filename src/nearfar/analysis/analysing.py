@@ -6,18 +6,18 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from nearfar.analysis import gathering
 from nearfar.analysis.analysis import Analysis, Hub, Suspect
 from nearfar.analysis.false_negatives import false_negatives
-from nearfar.analysis.given import Columns, Given, given_of
+from nearfar.analysis.given import Columns, Given, Ids, Texts, given_of
 from nearfar.analysis.hardness import BATCH
 from nearfar.analysis.invariance import moved_texts
 from nearfar.analysis.labels import codes_of
 from nearfar.analysis.neighbours import hubness_of
 from nearfar.analysis.tasks import Embed, embedded
-from nearfar.analysis.vectors import checked, cosines
+from nearfar.analysis.vectors import Vectors, checked, cosines
 from nearfar.analysis.words import Text
 from nearfar.errors import InputError
 
@@ -163,17 +163,18 @@ def _hubs(out: gathering.Gathering) -> tuple[Hub, ...]:
 
 def _suspects(given: Given) -> tuple[Suspect, ...]:
     """Of labelled rows those of different labels, else of pairs, else of points."""
-    own = None
+    x: Vectors = given.points
+    y: Vectors | None = None
+    groups: Ids | None = None
+    own: NDArray[np.float32] | None = None
+    texts: tuple[Texts, ...] | None = None if given.texts is None else (given.texts,) * 2
     if given.labelled is not None:
-        rows, labels = given.labelled
-        x, y, groups = rows, None, codes_of(labels)
-        texts = None if given.texts is None else (tuple(given.texts[i] for i in given.place.tolist()),) * 2
+        x, groups = given.labelled[0], codes_of(given.labelled[1])
+        if given.texts is not None:
+            texts = (tuple(given.texts[i] for i in given.place.tolist()),) * 2
     elif given.pairs is not None:
         x, y, groups, texts = given.pairs.anchors, given.pairs.positives, given.pairs.groups, given.pairs.texts
         own = cosines(x, y)
-    else:
-        x, y, groups = given.points, None, None
-        texts = None if given.texts is None else (given.texts, given.texts)
     if len(x) < 2:
         return ()
     found = false_negatives(x, y, groups=groups, count=LISTED)
