@@ -81,19 +81,15 @@ def analyse(
     keep = max((len(np.asarray(left)) for left, _ in moved.values()), default=0)
     given = given_of(Columns(x, y, texts, other_texts, labels, scores), most=most, keep=keep, seed=seed, source=source)
     out = gathering.Gathering(given, gathering.Options(temperature, batch_size, k, seed, resamples))
-    for measure in (
-        gathering.space,
-        gathering.hubs,
-        gathering.near_pairs,
-        gathering.negatives,
-        gathering.labels,
-        gathering.scores,
-        gathering.retrieval,
-    ):
-        measure(out)
+    gathering.gather(out)
     gathering.views(out, moved)
     if before is not None:
         gathering.other_model(out, _points_of(before, given, y is not None, source))
+    return _analysis(out, total, source)
+
+
+def _analysis(out: gathering.Gathering, total: int, source: str) -> Analysis:
+    given, options = out.given, out.options
     return Analysis(
         source=source,
         kind=given.kind,
@@ -109,7 +105,7 @@ def analyse(
         labels=_labels_of_points(given),
         hubs=_hubs(out),
         false_negatives=_suspects(given),
-        settings={"temperature": temperature, "batch_size": batch_size, "k": k, "seed": seed},
+        settings={name: getattr(options, name) for name in ("temperature", "batch_size", "k", "seed")},
     )
 
 

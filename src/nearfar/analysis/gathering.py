@@ -260,6 +260,12 @@ def retrieval(out: Gathering) -> None:
         out.add(name, found.by_row[name])
 
 
+def gather(out: Gathering) -> None:
+    """All of the above."""
+    for measured in (space, hubs, near_pairs, negatives, labels, scores, retrieval):
+        measured(out)
+
+
 def views(out: Gathering, moved: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
     """Each view's way against that to the nearest neighbour; `moved` holds both sides of the first rows."""
     points, given = out.given.points, out.given
