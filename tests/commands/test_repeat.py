@@ -110,7 +110,7 @@ def test_a_new_end_takes_the_place_of_the_recorded_one(run: Run, model: Path, tm
 
 
 FORMATS = {
-    "toml": 'epochs = 2\nwidth = 16\nvocabulary = 400\nlearning_rate = 5e-3\n[run]\ndata = [DATA]\n',
+    "toml": "epochs = 2\nwidth = 16\nvocabulary = 400\nlearning_rate = 5e-3\n[run]\ndata = [DATA]\n",
     "yaml": "epochs: 2\nwidth: 16\nvocabulary: 400\nlearning_rate: 5e-3\nrun:\n  data: [DATA]\n",
     "yml": "settings:\n  {epochs: 2, width: 16, vocabulary: 400, learning_rate: 5.e-3}\nrun: {data: [DATA]}\n",
     "json": '{"epochs": 2, "width": 16, "vocabulary": 400, "learning_rate": 5e-3, "run": {"data": [DATA]}}',
