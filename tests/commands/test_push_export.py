@@ -80,7 +80,7 @@ class Answers(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *words: Any) -> None:
         """Nothing."""
 
 
