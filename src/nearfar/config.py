@@ -13,6 +13,9 @@ from typing import Any
 
 from nearfar.errors import InputError
 
+RECORDED = {"settings", "data", "evaluate_on", "versions"}
+"""What a nearfar.json holds beside much else."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -39,7 +42,7 @@ def read_config(path: Path) -> Config:
     values = _parsed(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: found a {type(values).__name__}, wanted a table of settings")
-    record = values if "settings" in values and "versions" in values else {}
+    record = values if values.keys() >= RECORDED else {}
     if "settings" in values:
         if not record:  # a record holds much else
             check_names(values, ("settings", "run"), str(path), "table")

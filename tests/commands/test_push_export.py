@@ -173,6 +173,8 @@ def test_a_static_encoder_by_onnx_is_that_by_torch(run: Run, model: Path, tmp_pa
     wanted = nf.open_model(model, device="cpu").encode(TEXTS)
     np.testing.assert_allclose(embedded(tmp_path / "out", TEXTS, special=False, longest=None), wanted, atol=1e-4)
     np.testing.assert_array_equal(nf.open_model(tmp_path / "out", device="cpu").encode(TEXTS), wanted)
+    for name in ("nearfar.json", "README.md"):
+        assert (tmp_path / "out" / name).read_bytes() == (model / name).read_bytes()
 
 
 @pytest.mark.heavy

@@ -102,6 +102,15 @@ def test_other_versions_and_an_interruption_are_noted(
     assert "interrupted" in result.out
 
 
+def test_a_record_whose_tables_were_edited_is_refused(run: Run, model: Path, tmp_path: Path) -> None:
+    record = record_of(model)
+    record["run"]["data"] *= 2  # type: ignore[index]
+    (tmp_path / "nearfar.json").write_text(json.dumps(record), "utf-8")
+    result = run("train", "--config", tmp_path / "nearfar.json", "-o", tmp_path / "again")
+    assert result.status == 2
+    assert "found 2 tables under run, wanted 1" in result.err
+
+
 def test_a_new_end_takes_the_place_of_the_recorded_one(run: Run, model: Path, tmp_path: Path) -> None:
     result = run("train", "--config", model / "nearfar.json", "-o", tmp_path / "m", "--epochs", 4)
     assert result.status == 0, result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,9 @@ def export(
 
     with whole_folder(output, overwrite) as folder:
         encoder.save(str(folder))
+        for name in ("nearfar.json", "report.html"):
+            if (Path(model) / name).is_file():
+                shutil.copy(Path(model) / name, folder)
         with console.status("exporting"):
             difference = export_onnx(encoder, folder)
     console.print(

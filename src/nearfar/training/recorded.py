@@ -32,13 +32,15 @@ def versions() -> dict[str, str]:
 
 
 def check_unchanged(recorded: Sequence[Mapping[str, Any]], data: Sequence[Data], record: str) -> None:
-    """Raise an InputError for the first table whose content is not what it was.
+    """Raise an InputError for another number of tables, or for the first whose content is not what it was.
 
     Args:
         recorded: what `described` gave of each then.
         data: the same now.
         record: the file that it stands in, for the message.
     """
+    if len(recorded) != len(data):
+        raise InputError(f"{record}: found {len(data)} tables under run, wanted {len(recorded)} as it records below")
     for then, one in zip(recorded, data, strict=True):
         now = described(one)
         if None not in (then["fingerprint"], now["fingerprint"]) and now["fingerprint"] != then["fingerprint"]:
