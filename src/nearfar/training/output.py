@@ -19,7 +19,6 @@ from nearfar.errors import InputError
 from nearfar.settings import Inputs
 from nearfar.training.card import model_card
 from nearfar.training.fitting import Data
-from nearfar.training.identity import described, versions
 from nearfar.training.outcome import Outcome
 
 
