@@ -20,6 +20,7 @@ from nearfar.settings import Inputs
 from nearfar.training.card import model_card
 from nearfar.training.fitting import Data
 from nearfar.training.outcome import Outcome
+from nearfar.training.recorded import described, versions
 
 
 def check_free(out: Path, overwrite: bool, inputs: Sequence[str] = ()) -> None:
