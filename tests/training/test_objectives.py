@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import nearfar as nf
+from nearfar.data.groups import number_texts
 from nearfar.data.views import Views
 from nearfar.encoders import build_static
 from nearfar.objectives import parse_objective
 from nearfar.training.contrasting import Contrasting
-from nearfar.training.groups import number_texts
 from nearfar.training.objectives import Objectives, by_source
 from nearfar.training.ready import make_feed
 from nearfar.training.teaching import open_teacher

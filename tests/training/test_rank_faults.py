@@ -16,13 +16,13 @@ import pytest
 
 from tests.commands.conftest import sentences
 
-LONG = ("--steps", "200000", "--vocabulary", "300", "--width", "8", "--evaluations", "10000")
+LONG = ("--steps", "200000", "--vocabulary", "300", "--width", "8", "--evaluations", "10000", "--held-out", "0.3")
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     path = tmp_path / "pairs.tsv"
-    path.write_text("anchor\tpositive\n" + "".join(f"{a}\t{b}\n" for a, b in sentences(60, seed=1)), "utf-8")
+    path.write_text("anchor\tpositive\n" + "".join(f"{a}\t{b}\n" for a, b in sentences(120, seed=1)), "utf-8")
     return path
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import nearfar as nf
 from nearfar.contrasts import Contrast, graded
-from nearfar.training.groups import numbers_of, shares_of
+from nearfar.data.groups import numbers_of, shares_of
 from nearfar.training.space import effective_negatives, space_of
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import augment, convert, demo, encode, evaluate, mine, objectives, rate, train
+from nearfar.commands import augment, convert, demo, encode, evaluate, export, mine, objectives, push, rate, train
 from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
 
@@ -25,6 +25,8 @@ app.command()(train.train)
 app.command()(rate.rate)
 app.command()(evaluate.evaluate)
 app.command()(encode.encode)
+app.command()(export.export)
+app.command()(push.push)
 app.command()(augment.augment)
 app.command()(convert.convert)
 app.command()(mine.mine)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,21 +24,26 @@ from nearfar.commands.shared import (
     rank,
     show_measurements,
 )
+from nearfar.config import Config, read_config
 from nearfar.errors import InputError, RunError
-from nearfar.settings import Settings
+from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
     from nearfar.analysis import Measurement
     from nearfar.data import Table
     from nearfar.training import Outcome
+    from nearfar.training.fitting import Data
     from nearfar.training.outcome import Reading, Step
 
 
 @with_settings
 def train(
-    data: Annotated[list[str], typer.Argument(help="Tables: files, folders, hub names; - with --stream.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the model.")],
     settings: dict[str, Any],
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tables: files, folders, hub names; - with --stream. May stand in --config."),
+    ] = None,
     column: Columns = None,
     where: Where = None,
     evaluate_on: Annotated[
@@ -47,7 +53,9 @@ def train(
     stream: Annotated[
         bool, typer.Option("--stream", help="Let the rows pass by without a copy on disk; wants --steps or --minutes.")
     ] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings from TOML, JSON or an earlier nearfar.json.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings from TOML, YAML, JSON; an earlier nearfar.json repeats its run.")
+    ] = None,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")] = False,
     resume_from: Annotated[
@@ -60,7 +68,8 @@ def train(
     """Train an encoder so that near texts lie near each other.
 
     The columns say what the data is: anchor, positive (negative, or negative_1 ...): pairs; text, label: equal
-    labels are near; text alone: a text and another view of it. Options given here win over --config.
+    labels are near; text alone: a text and another view of it. Options given here win over --config, whose table run
+    may hold data, column, where, eval and stream.
 
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv
 
@@ -70,23 +79,66 @@ def train(
 
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv --resume
 
+    Example: nearfar train --config my-model/nearfar.json -o again
+
     Example: zcat huge.jsonl.gz | nearfar train - -o huge --stream --steps 10000 --eval dev.tsv
     """
-    from_file = Settings.read(config) if config else {}
-    Settings.build(from_file, str(config))  # by itself first, so that a fault is named after where it stands
-    chosen = Settings.build(from_file | settings)
+    file = read_config(config) if config else Config()
+    Settings.build(file.settings, str(config))  # by itself first, so that a fault is named after where it stands
+    recorded = Inputs.build(file.run, f"{config}: run")
+    chosen = Settings.build(_without_end(file, settings) | settings)
     check_settings(chosen)
+    named = {"data": data, "column": column, "where": where, "eval": evaluate_on, "stream": stream}
+    given = {name: value for name, value in named.items() if value}
+    inputs = Inputs.build(recorded.model_dump() | given)
+    if not inputs.data:
+        raise InputError("DATA: found none, wanted a table to train on, or a --config whose table run names one")
     run(
-        data,
+        inputs,
         output,
         chosen,
-        columns=column,
-        where=where,
-        evaluate_on=evaluate_on or (),
-        stream=stream,
         overwrite=overwrite,
+        repeats=Repeated(str(config), file.record, given.keys()),
         resuming=Resuming(resume or resume_changed, resume_from, resume_changed),
     )
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """An earlier run that this one repeats.
+
+    Attributes:
+        file: its nearfar.json.
+        record: what that holds; empty where there is no earlier run.
+        anew: which inputs were named for this run.
+    """
+
+    file: str
+    record: Mapping[str, Any]
+    anew: Collection[str]
+
+    def check(self, data: Sequence[Data], evaluate_on: Sequence[Table]) -> None:
+        """Raise an InputError where the data has changed, and print what else differs."""
+        if not self.record:
+            return
+        from nearfar.training.recorded import check_unchanged, notes_of
+
+        columns = {"column", "where", "stream"} & set(self.anew)
+        anew = bool(columns) or "data" in self.anew
+        if not anew:
+            check_unchanged(self.record["data"], data, self.file)
+        if evaluate_on and not columns and "eval" not in self.anew:
+            check_unchanged(self.record["evaluate_on"], evaluate_on, self.file)
+        for note in notes_of(self.record, data, anew):
+            console.print(f"{self.file}: {note}", markup=False, soft_wrap=True)
+
+
+def _without_end(file: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's settings; of an earlier run, whose end is filled in, without it where a new one is given."""
+    ends = ("epochs", "steps", "minutes")
+    if not file.record or not any(name in given for name in ends):
+        return file.settings
+    return {name: value for name, value in file.settings.items() if name not in ends}
 
 
 def check_settings(settings: Settings) -> None:
@@ -102,30 +154,23 @@ def check_settings(settings: Settings) -> None:
 
 
 def run(
-    data: Sequence[str],
-    output: Path,
-    settings: Settings,
-    *,
-    columns: Sequence[str] | None,
-    where: Sequence[str] | None,
-    evaluate_on: Sequence[str],
-    stream: bool,
-    overwrite: bool,
-    resuming: Resuming,
+    inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, repeats: Repeated, resuming: Resuming
 ) -> None:
     """Read, train, save, print."""
     from nearfar.training.output import check_free
 
     if resuming.has_nothing_left(output, overwrite):
         return
-    check_free(output, overwrite, inputs=[*data, *evaluate_on])
-    with one_of_ranks(settings, data) as reading:
+    check_free(output, overwrite, inputs=[*inputs.data, *inputs.eval])
+    with one_of_ranks(settings, inputs.data) as reading:
         with reading:
-            opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
-            evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
+            open_data = open_streams if inputs.stream else open_tables
+            opened = open_data(inputs.data, inputs.column, inputs.where, known=inputs.eval)
+            evaluation = [_open_evaluation(source, inputs) for source in inputs.eval]
         with console.status("importing"):
             from nearfar.training import train as train_model
             from nearfar.training.output import save, whole_folder
+        repeats.check(opened, evaluation)
         with resuming.ready(output) as checkpoints:
             with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
                 with watching() as watch:
@@ -140,7 +185,7 @@ def run(
                         )
                     )
                 if folder:
-                    save(folder, outcome, opened, title=output.name)
+                    save(folder, outcome, opened, title=output.name, inputs=inputs)
             if fault:
                 kept = f"the best model before that (step {outcome.best_step}) is in {output}"
                 raise RunError(f"{fault}; {kept}") from fault
@@ -175,9 +220,7 @@ def one_of_ranks(settings: Settings, data: Sequence[str]) -> Iterator[AbstractCo
         yield first_rank_first()
 
 
-def _open_evaluation(
-    source: str, data: Sequence[str], columns: Sequence[str] | None, where: Sequence[str] | None
-) -> list[Table]:
+def _open_evaluation(source: str, inputs: Inputs) -> Table:
     """By the file's own roles where it has them, else as a training table, by --column and --where."""
     from nearfar.data import columns_of
     from nearfar.data.roles import find_roles
@@ -185,8 +228,8 @@ def _open_evaluation(
     try:
         find_roles(columns_of(source), None, source)
     except InputError:
-        return open_tables([source], columns, where, known=data)
-    return open_tables([source])
+        return open_tables([source], inputs.column, inputs.where, known=inputs.data)[0]
+    return open_tables([source])[0]
 
 
 @contextmanager

@@ -57,9 +57,8 @@ class Alive:
         """
         with suppress(RuntimeError):  # no one may be left to hear it
             with self.lock:
-                first = self.store.compare_set(FAILED, "", message).decode() == message
-            if first:
-                time.sleep(2.5 * BEAT)
+                self.store.compare_set(FAILED, "", message)
+            time.sleep(2.5 * BEAT)
 
     def end(self) -> None:
         """Give no more signs, and expect none."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from itertools import zip_longest
 from typing import Any
 
@@ -15,6 +13,7 @@ from nearfar.encoders import Encoder
 from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data
+from nearfar.training.recorded import described
 
 NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "track", "log_folder", "rank_timeout")
 """Settings that change nothing that is learnt."""
@@ -26,23 +25,8 @@ CHANGEABLE = (
 )
 """Settings that a run may go on with changed, where that is asked for: rates, the end, and room for scores."""
 
-VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
-
 HEAD = 1_000
 """Rows of a stream by which it is known again."""
-
-
-def versions() -> dict[str, str]:
-    """Of Python, nearfar, and the libraries beneath."""
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
-
-
-def described(data: Data) -> dict[str, Any]:
-    """What nearfar.json says of a table or stream."""
-    found: dict[str, Any] = {"source": data.source, "kind": data.kind, "roles": list(data.roles)}
-    if isinstance(data, Table):
-        return found | {"rows": len(data), "fingerprint": data.fingerprint}
-    return found | {"rows": None, "fingerprint": None}  # a stream is known only by what has passed
 
 
 def identity(

@@ -62,6 +62,7 @@ def together(minutes: float) -> Iterator[None]:
     except Exception as error:
         fault = "" if isinstance(error, NearfarError) else _alive.fault()
         if fault:
+            _alive.fail(fault)
             raise RunError(fault) from error
         _alive.fail(f"rank {place()[0]} stopped: {error or type(error).__name__}")
         raise

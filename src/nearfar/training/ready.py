@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nearfar.data import Table
+from nearfar.data.groups import Ids
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder, build_static, is_static, open_encoder, open_model
@@ -21,7 +22,6 @@ from nearfar.errors import InputError
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed, TableFeed, plan_of
 from nearfar.training.fitting import Data, contrast_for
-from nearfar.training.groups import Ids
 from nearfar.training.objectives import Objectives
 from nearfar.training.ranks import from_first, many
 from nearfar.training.room import strip_bytes

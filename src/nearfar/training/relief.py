@@ -49,8 +49,7 @@ def with_relief(encoder: Encoder, attempt: Callable[[], Result], clear: Callable
             torch.cuda.empty_cache()
         chunk = None if many() else encoder.halve()  # other ranks are in the midst of the step and cannot begin anew
         if chunk is None:
-            raise RunError(
-                f"out of memory ({reason}); try a smaller --chunk-tokens or --batch-size, or fewer tokens a text"
-            )
+            chunks = "a smaller --chunk-tokens, " if many() else ""
+            raise RunError(f"out of memory ({reason}); try {chunks}a smaller --batch-size or fewer tokens a text")
         state.draw_again()
         note = f"out of memory; from here on {chunk:,} tokens are encoded at a time"

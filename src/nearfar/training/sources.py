@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.data import Table
+from nearfar.data.groups import Ids, number_texts, numbers_of
 from nearfar.data.roles import GROUP, MARKS
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
 from nearfar.encoders.prompts import prompt_of, prompted
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.groups import Ids, number_texts, numbers_of
 from nearfar.training.teaching import Grades, Teach
 
 Vectors = NDArray[np.float32]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nearfar.data.groups import Ids
 from nearfar.errors import InputError
 from nearfar.mining.judges import open_judge
 from nearfar.settings import Settings
-from nearfar.training.groups import Ids
 from nearfar.training.sharing import shared_out
 
 Grades = NDArray[np.float32]

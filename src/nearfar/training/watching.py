@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from nearfar.analysis import Measurement
+from nearfar.data.groups import shares_of
 from nearfar.training.alarms import Alarms, slow_measuring
-from nearfar.training.groups import shares_of
 from nearfar.training.journal import Journal, plain
 from nearfar.training.outcome import Outcome, Reading
 from nearfar.training.schedule import Budget
