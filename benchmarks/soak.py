@@ -53,7 +53,7 @@ def soak(folder: Path) -> None:
             found.append((step.number, resident()))
 
     settings = nf.Settings(
-        steps=STEPS, batch_size=32, width=64, vocabulary=2_000, evaluations=20, queue=256, mine_every=2_500,
+        steps=STEPS, batch_size=32, width=64, vocabulary=2_000, evaluations=20, queue=256, mine_every=500,
         checkpoint_every=500,
     )  # fmt: skip
     started = time.monotonic()

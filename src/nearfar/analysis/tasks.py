@@ -7,7 +7,7 @@ The kind of table says which task it is:
 | `sentence1`, `sentence2`, `score` | `sts` | `spearman`, `pearson` of the cosine and the score |
 | `anchor`, `positive` (`negative` …) | `retrieval` | `mrr@10`, `recall@1`, `recall@10`, `ndcg@10` |
 | `text`, `label` | `labels` | `knn_accuracy`, `linear_accuracy`, cross-validated |
-| `word1`, `word2`, `score` | `words` | `spearman` of the cosine and the score, `coverage` |
+| `word1`, `word2`, `score` | `words` | as `sts`, and `coverage` |
 | `a`, `b`, `c`, `d` (`section`) | `analogies` | `3cosadd`, `3cosmul`, the first of each section, `coverage` |
 
 The first figure of a row is the one that chooses between models. `measure` takes any function from texts to
@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nearfar.analysis.analogies import Lexicon, analogy_hits, known
 from nearfar.analysis.correlation import pearson, spearman
 from nearfar.analysis.encoding import encoder
 from nearfar.analysis.intervals import Statistic, bootstrap, means
 from nearfar.analysis.labels import hits_by_row, trial_of
 from nearfar.analysis.retrieval import check_relevant, figures_by_query, relevant_ranks, search_of
 from nearfar.analysis.vectors import Vectors, cosines, finite
-from nearfar.analysis.words import Lexicon, analogy_hits, known
 from nearfar.data.roles import SECTION
+from nearfar.encoders.prompts import prompt_of
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 Task = Literal["sts", "retrieval", "labels", "words", "analogies"]
 Embed = Callable[[Sequence[str]], np.ndarray]
 """Texts to embeddings `(n, d)`, in their order."""
+
+ByRole = Callable[[str], Embed]
+"""Which of them a role's texts go to."""
 
 MAIN: Mapping[Task, str] = {
     "sts": "spearman",
@@ -57,7 +61,9 @@ class Measurement:
 
     `rows` is what the figures go over: pairs, distinct anchors, labelled texts, or questions; `left_out` the
     labelled texts that were not judged (see `labels.trial_of`), or rows with a word that is not known. `intervals`
-    has the keys of `figures` but for `coverage`, or is empty where no resamples were asked for.
+    has the keys of `figures` but for `coverage`, or is empty where no resamples were asked for. `by_row`
+    holds what the figures are worked out of, `(rows,)` each: the `score` and `cosine` of each pair for sts and words,
+    else the figures of each query, text or question.
     """
 
     task: Task
@@ -66,6 +72,7 @@ class Measurement:
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     left_out: int = 0
+    by_row: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def main(self) -> str:
@@ -97,20 +104,24 @@ def measure(
     Raises `InputError`, naming the table, where it cannot be measured on (a table of texts alone, constant
     scores, one candidate, one label) or `embed` returns the wrong number of rows, NaN or infinity.
     """
+    return _measure(table, lambda role: embed, seed, resamples, lexicon)
+
+
+def _measure(table: Table, by_role: ByRole, seed: int, resamples: int, lexicon: Lexicon | None = None) -> Measurement:
     if table.kind == "texts":
         raise InputError(
             f"{table.source}: texts alone leave nothing to measure against, wanted the columns text and "
             "label, or anchor and positive, or sentence1, sentence2 and score"
         )
     if table.kind == "analogies":
-        return _measure_analogies(table, embed, lexicon, seed, resamples)
+        return _measure_analogies(table, by_role, lexicon, seed, resamples)
     by_kind = {
         "words": _measure_words,
         "scored": _measure_scored,
         "pairs": _measure_pairs,
         "labelled": _measure_labelled,
     }
-    return by_kind[table.kind](table, embed, seed, resamples)
+    return by_kind[table.kind](table, by_role, seed, resamples)
 
 
 def evaluate(
@@ -124,9 +135,11 @@ def evaluate(
 ) -> Measurement:
     """`measure` with `model.encode`, `batch_size` texts at a time; `progress` shows a bar while encoding.
 
-    A model in training mode is back in it afterwards.
+    Each text gets the prompt that the model has for its role. A model in training mode is back in it afterwards.
     """
-    return measure(table, encoder(model, batch_size, progress), seed=seed, resamples=resamples)
+    prompts = {role: prompt_of(model, role) for role in table.text_roles}
+    embeds = {prompt: encoder(model, batch_size, progress, prompt) for prompt in set(prompts.values())}
+    return _measure(table, lambda role: embeds[prompts[role]], seed, resamples)
 
 
 def measure_sts(
@@ -154,7 +167,8 @@ def measure_sts(
     def both(draws: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack([spearman(draws[0], draws[1]), pearson(draws[0], draws[1])])
 
-    return _measurement("sts", source, ("spearman", "pearson"), columns, both, seed, resamples)
+    result = _measurement("sts", source, ("spearman", "pearson"), columns, both, seed, resamples)
+    return replace(result, by_row=dict(zip(("score", "cosine"), columns, strict=True)))
 
 
 def measure_retrieval(
@@ -212,53 +226,59 @@ def _measurement(
     """The figures that `statistic` makes of `columns` `(c, n)`, by their names, with intervals."""
     figures = dict(zip(names, statistic(columns).tolist(), strict=True))
     ends = bootstrap(columns, statistic, resamples=resamples, seed=seed)
-    return Measurement(task, source, columns.shape[-1], figures, dict(zip(names, ends, strict=False)))
+    by_row = dict(zip(names, columns, strict=True))
+    return Measurement(task, source, columns.shape[-1], figures, dict(zip(names, ends, strict=False)), by_row=by_row)
 
 
-def _measure_scored(table: Table, embed: Embed, seed: int, resamples: int) -> Measurement:
+def _measure_scored(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
     scores = _grades(table.column("score"), source=table.source)
-    first, second = _embedded(embed, table.source, table.column("sentence1"), table.column("sentence2"))
+    columns = {role: table.column(role) for role in ("sentence1", "sentence2")}
+    first, second = _embedded(by_role, table.source, columns)
     return measure_sts(scores, first, second, source=table.source, seed=seed, resamples=resamples)
 
 
-def _measure_pairs(table: Table, embed: Embed, seed: int, resamples: int) -> Measurement:
+def _measure_pairs(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
     roles = [role for role in table.text_roles if role not in ("anchor", "positive")]
     others = [text for role in roles for text in table.column(role)]
     search = search_of(table.column("anchor"), table.column("positive"), others)
     check_relevant(search.relevant, len(search.candidates), source=table.source)
-    queries, candidates = _embedded(embed, table.source, search.queries, search.candidates)
+    queries, candidates = _embedded(by_role, table.source, {"anchor": search.queries, "positive": search.candidates})
     return measure_retrieval(queries, candidates, search.relevant, source=table.source, seed=seed, resamples=resamples)
 
 
-def _measure_labelled(table: Table, embed: Embed, seed: int, resamples: int) -> Measurement:
+def _measure_labelled(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
     texts, labels = table.column("text"), table.column("label")
     # Choosing the rows twice gives the same rows, and here saves encoding those that are not judged.
     rows = trial_of(labels, seed=seed, source=table.source).rows.tolist()
-    (embeddings,) = _embedded(embed, table.source, [texts[i] for i in rows])
+    (embeddings,) = _embedded(by_role, table.source, {"text": [texts[i] for i in rows]})
     judged = [labels[i] for i in rows]
     found = measure_labels(embeddings, judged, source=table.source, seed=seed, resamples=resamples)
     return replace(found, left_out=len(table) - len(rows))
 
 
-def _measure_words(table: Table, embed: Embed, seed: int, resamples: int) -> Measurement:
-    first, second = _embedded(embed, table.source, table.column("word1"), table.column("word2"))
+def _measure_words(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
+    first, second = _embedded(by_role, table.source, {role: table.column(role) for role in ("word1", "word2")})
     both = known(first) & known(second)
     if both.sum() < 3:
         raise InputError(f"{table.source}: {both.sum()} of {len(both)} pairs have both words known, wanted at least 3")
-    grades = _grades(np.asarray(table.column("score"))[both], source=table.source)
-    found = cosines(finite(first[both], source=table.source), finite(second[both], source=table.source))
-    columns = np.stack([grades, found.astype(np.float64)])
-    figures = _measurement(
-        "words", table.source, ("spearman",), columns, lambda draws: spearman(draws[0], draws[1])[None], seed, resamples
+    found = measure_sts(
+        np.asarray(table.column("score"))[both],
+        first[both],
+        second[both],
+        source=table.source,
+        seed=seed,
+        resamples=resamples,
     )
-    return _covered(figures, len(table))
+    return _covered(replace(found, task="words"), len(table))
 
 
-def _measure_analogies(table: Table, embed: Embed, lexicon: Lexicon | None, seed: int, resamples: int) -> Measurement:
+def _measure_analogies(
+    table: Table, by_role: ByRole, lexicon: Lexicon | None, seed: int, resamples: int
+) -> Measurement:
     fold = lexicon.fold if lexicon else str
     asked = [[fold(word) for word in table.column(role)] for role in "abcd"]
     words = list(dict.fromkeys(word for column in [lexicon.words if lexicon else [], *asked] for word in column))
-    (vectors,) = _embedded(embed, table.source, words)
+    (vectors,) = _embedded(by_role, table.source, {"a": words})
     place = {word: number for number, word in enumerate(words)}
     questions = np.array([[place[word] for word in column] for column in asked]).T
     there = known(vectors)
@@ -295,11 +315,21 @@ def _grades(scores: ArrayLike, *, source: str) -> NDArray[np.float64]:
     return grades
 
 
-def _embedded(embed: Embed, source: str, *columns: Sequence[str]) -> list[Vectors]:
+def embedded(embed: Embed, source: str, *columns: Sequence[str]) -> list[Vectors]:
     """The embeddings `(n, d)` of each column; each distinct text is embedded once, all in one call."""
-    texts = list(dict.fromkeys(text for column in columns for text in column))
-    place = {text: i for i, text in enumerate(texts)}
-    vectors = np.asarray(embed(texts))
-    if len(vectors) != len(texts):
-        raise InputError(f"{source}: {len(texts)} texts came back as embeddings of shape {vectors.shape}")
-    return [vectors[[place[text] for text in column]] for column in columns]
+    return _embedded(lambda role: embed, source, {str(place): column for place, column in enumerate(columns)})
+
+
+def _embedded(by_role: ByRole, source: str, columns: Mapping[str, Sequence[str]]) -> list[Vectors]:
+    """The embeddings `(n, d)` of each role's column; texts that go the same way are embedded in one call, once each."""
+    embeds = {role: by_role(role) for role in columns}
+    found: dict[str, Vectors] = {}
+    for embed in {id(each): each for each in embeds.values()}.values():
+        roles = [role for role in columns if embeds[role] is embed]
+        texts = list(dict.fromkeys(text for role in roles for text in columns[role]))
+        place = {text: i for i, text in enumerate(texts)}
+        vectors = np.asarray(embed(texts))
+        if len(vectors) != len(texts):
+            raise InputError(f"{source}: {len(texts)} texts came back as embeddings of shape {vectors.shape}")
+        found |= {role: vectors[[place[text] for text in columns[role]]] for role in roles}
+    return [found[role] for role in columns]

@@ -1,69 +1,71 @@
-"""Words: which are known, and whether a is to b as c is to d."""
+"""What figures are called, how each is read, what a value means, in English or Korean; words.toml has the texts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tomllib
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from nearfar.analysis.verdicts import Verdict, judge, measure_named
+from nearfar.errors import InputError
 
-from nearfar.analysis.vectors import Vectors, unit
-
-QUESTIONS = 64
-"""Answered at a time, so that memory stays at so many rows of the vocabulary."""
-
-SMALLEST = 1e-3
-"""Added to the divisor of 3CosMul, as by Levy & Goldberg."""
+Language = Literal["en", "ko"]
+LANGUAGES: tuple[Language, ...] = ("en", "ko")
 
 
 @dataclass(frozen=True)
-class Lexicon:
-    """The words that an encoder knows: what an analogy may be answered with.
+class Text:
+    """One text in both languages."""
 
-    Attributes:
-        words: in any order, as `fold` leaves them.
-        fold: how a word of a table is written there, such as in lower case.
-    """
+    en: str
+    ko: str
 
-    words: Sequence[str]
-    fold: Callable[[str], str] = str
-
-
-def known(vectors: Vectors) -> NDArray[np.bool_]:
-    """``(n,)``: whether a word has a vector at all; an unknown one is all zeros."""
-    return np.asarray(np.asarray(vectors).any(axis=1))
+    def __getitem__(self, language: Language) -> str:
+        if language not in LANGUAGES:
+            raise InputError(f"language: found {language!r}, wanted one of {', '.join(LANGUAGES)}")
+        return self.en if language == "en" else self.ko
 
 
-def analogy_hits(vectors: Vectors, questions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Whether d is the answer to each a : b = c : ?, by 3CosAdd and by 3CosMul.
+@dataclass(frozen=True)
+class Wording:
+    """A figure in words."""
 
-    3CosAdd takes the word whose cosine with b - a + c is the highest (Mikolov et al. 2013, "Linguistic Regularities");
-    3CosMul the one of the highest cos(b) cos(c) / cos(a), cosines moved to 0 ... 1 (Levy & Goldberg 2014, "Linguistic
-    Regularities in Sparse and Explicit Word Representations", eq. 4). a, b and c themselves are no answers.
-
-    Args:
-        vectors: ``(V, d)`` of the words that may be answers.
-        questions: ``(n, 4)`` numbers of words.
-
-    Returns:
-        ``(2, n)``, 1 or 0.
-    """
-    rows = unit(vectors).astype(np.float32)
-    hits = np.zeros((2, len(questions)))
-    for start in range(0, len(questions), QUESTIONS):
-        asked = questions[start : start + QUESTIONS]
-        hits[:, start : start + QUESTIONS] = answers(rows, asked[:, :3]) == asked[:, 3]
-    return hits
+    title: Text
+    reading: Text
+    good: Text
+    watch: Text
+    bad: Text
 
 
-def answers(rows: NDArray[np.float32], asked: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``(2, n)``: the answers to ``(n, 3)`` questions a, b, c, by 3CosAdd and by 3CosMul; rows have length 1."""
-    words, places = np.unique(asked, return_inverse=True)
-    cosines = rows[words] @ rows.T
-    of_a, of_b, of_c = (cosines[column] for column in places.reshape(asked.shape).T)
-    added = of_b - of_a + of_c
-    multiplied = (1 + of_b) * (1 + of_c) / (1 + of_a + 2 * SMALLEST)
-    itself = np.arange(len(asked))[:, None]
-    added[itself, asked] = multiplied[itself, asked] = -np.inf
-    return np.stack([added.argmax(1), multiplied.argmax(1)])
+VERDICTS: dict[Verdict, Text] = {
+    "good": Text("good", "좋음"),
+    "watch": Text("watch", "주의"),
+    "bad": Text("bad", "나쁨"),
+}
+
+
+def title(figure: str, language: Language = "en") -> str:
+    """What the figure is called; the view of `invariance:delete` stands behind it."""
+    _, _, view = figure.partition(":")
+    return words()[measure_named(figure).name].title[language] + (f": {view}" if view else "")
+
+
+def reading(figure: str, language: Language = "en") -> str:
+    """One sentence on how to read it."""
+    return words()[measure_named(figure).name].reading[language]
+
+
+def meaning(figure: str, value: float, judged: float | None = None, language: Language = "en") -> str:
+    """One sentence on what this value means, by its verdict; `judged` where that goes by another number."""
+    measure = measure_named(figure)
+    text: Text = getattr(words()[measure.name], judge(figure, value if judged is None else judged))
+    return text[language].format(value=format(value, measure.form))
+
+
+@cache
+def words() -> dict[str, Wording]:
+    """The wording of every figure, from words.toml beside this file."""
+    found = tomllib.loads(files("nearfar.analysis").joinpath("words.toml").read_text("utf-8"))
+    return {name: Wording(**{part: Text(**both) for part, both in parts.items()}) for name, parts in found.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,48 +11,40 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from nearfar.commands.resuming import Resuming, settle
 from nearfar.commands.shared import console, open_tables, pairs_of, show_measurements
-from nearfar.settings import Settings
+from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
     from nearfar.words import Moment, WordOutcome
 
 
-def run_words(
-    data: Sequence[str],
-    output: Path,
-    settings: Settings,
-    *,
-    columns: Sequence[str] | None,
-    where: Sequence[str] | None,
-    evaluate_on: Sequence[str],
-    overwrite: bool,
-    resuming: Resuming,
-) -> None:
+def check_words(settings: Settings) -> None:
+    """Raise an InputError where a setting does not suit words, before anything is read."""
+    from nearfar.words.plan import resolved
+
+    resolved(settings)
+
+
+def run_words(inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, resuming: Resuming) -> None:
     """Read, train, save, print."""
     with console.status("importing"):
-        from nearfar.training.output import check_free, whole_folder
+        from nearfar.training.output import whole_folder
         from nearfar.words import train_words
         from nearfar.words.output import save_words
-        from nearfar.words.plan import resolved
         from nearfar.words.training import forget_corpus
-    resolved(settings)  # so that a fault is told before anything is read
-    if resuming.has_nothing_left(output, overwrite):
-        return
-    check_free(output, overwrite, inputs=[*data, *evaluate_on])
-    tables = [table for source in evaluate_on for table in open_tables([source])]
+    tables = open_tables(inputs.eval)
     with resuming.ready(output) as checkpoints:
         with whole_folder(output, overwrite) as folder:
             with _watching() as watch:
                 outcome = train_words(
-                    data,
+                    inputs.data,
                     settings=settings,
-                    columns=pairs_of("column", columns),
-                    where=pairs_of("where", where),
+                    columns=pairs_of("column", inputs.column),
+                    where=pairs_of("where", inputs.where),
                     evaluate_on=tables,
                     watch=watch,
                     checkpoints=checkpoints,
                 )
-            save_words(folder, outcome, title=output.name)
+            save_words(folder, outcome, title=output.name, inputs=inputs)
         forget_corpus(checkpoints)
         settle(checkpoints, output, settings.keep_after)
         _summarise(outcome, output)

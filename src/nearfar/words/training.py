@@ -17,8 +17,9 @@ from nearfar.analysis import Measurement
 from nearfar.data import Table
 from nearfar.errors import InputError
 from nearfar.settings import Settings
-from nearfar.training.identity import NO_MATTER, described
+from nearfar.training.identity import NO_MATTER
 from nearfar.training.keeping import Checkpoints, Keeper
+from nearfar.training.recorded import described
 from nearfar.words.corpus import Corpus, open_corpus, read_corpus
 from nearfar.words.grams import Grams, own_rows, own_rows_and_grams
 from nearfar.words.learning import Learner, Model, in_turn

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.analysis import Lexicon, Measurement, measure
+from nearfar.analysis.analogies import answers
 from nearfar.analysis.vectors import unit
-from nearfar.analysis.words import answers
 from nearfar.data import Table
 from nearfar.encoders.static import vocabulary_of
 from nearfar.errors import InputError
@@ -184,7 +184,7 @@ class WordVectors:
         return [(self.words[row - 1], float(cosines[row])) for row in order.tolist()]
 
     def analogy(self, a: str, b: str, c: str) -> dict[str, str]:
-        """What is to c as b is to a, by "3cosadd" and by "3cosmul"; see `analysis.words.analogy_hits`.
+        """What is to c as b is to a, by "3cosadd" and by "3cosmul"; see `analysis.analogies.analogy_hits`.
 
         Raises:
             InputError: a word is not in the vocabulary.
