@@ -90,7 +90,7 @@ class WordVectors:
         A text is then the mean of its known words' vectors; words that only n-grams know are for `WordVectors` alone.
         """
         place = Path(folder)
-        self.model().save(str(place))
+        self.model().save(str(place), create_model_card=False)
         if self.outputs is not None:
             np.save(place / OUTPUTS, self.outputs)
         if self.grams is not None and self.gram_vectors is not None:
