@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nearfar.data import Table, read_table
     from nearfar.data.negatives import Limits, Mined, NoiseDistribution, Rules, mix_negatives
     from nearfar.encoders import open_model
-    from nearfar.errors import InputError, NearfarError, RunError
+    from nearfar.errors import InputError, NearfarError, RunError, Stopped
     from nearfar.execution import execution
     from nearfar.execution.cached import cached
     from nearfar.execution.encode import cached_encode
@@ -44,11 +44,12 @@ if TYPE_CHECKING:
         TripletLoss,
     )
     from nearfar.settings import Settings
-    from nearfar.training import Outcome, train
+    from nearfar.training import Checkpoints, Outcome, train
 
 __all__ = [
     "AlignUniformLoss",
     "AnglELoss",
+    "Checkpoints",
     "CircleLoss",
     "CoSENTLoss",
     "Contrast",
@@ -76,6 +77,7 @@ __all__ = [
     "SigmoidLoss",
     "SoftNearestNeighborsLoss",
     "SpectralLoss",
+    "Stopped",
     "SupConLoss",
     "Table",
     "TripletLoss",
@@ -104,7 +106,7 @@ _HOMES = {
     "data": ("Table", "read_table"),
     "data.negatives": ("Limits", "Mined", "NoiseDistribution", "Rules", "mix_negatives"),
     "encoders": ("open_model",),
-    "errors": ("InputError", "NearfarError", "RunError"),
+    "errors": ("InputError", "NearfarError", "RunError", "Stopped"),
     "execution.cached": ("cached",),
     "execution.encode": ("cached_encode",),
     "mining": ("mine_negatives",),
@@ -131,7 +133,7 @@ _HOMES = {
         "TripletLoss",
     ),
     "settings": ("Settings",),
-    "training": ("Outcome", "train"),
+    "training": ("Checkpoints", "Outcome", "train"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -51,7 +51,8 @@ class Measurement:
 
     `rows` is what the figures go over: sentence pairs, distinct anchors, or labelled texts; `left_out` the
     labelled texts that were not judged (see `labels.trial_of`). `intervals` has the keys of `figures`, or is
-    empty where no resamples were asked for.
+    empty where no resamples were asked for. `by_row` holds what the figures are worked out of, `(rows,)` each: the
+    `score` and `cosine` of each pair for sts, else the figures of each query or text.
     """
 
     task: Task
@@ -60,6 +61,7 @@ class Measurement:
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     left_out: int = 0
+    by_row: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def main(self) -> str:
@@ -144,7 +146,8 @@ def measure_sts(
     def both(draws: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack([spearman(draws[0], draws[1]), pearson(draws[0], draws[1])])
 
-    return _measurement("sts", source, ("spearman", "pearson"), columns, both, seed, resamples)
+    result = _measurement("sts", source, ("spearman", "pearson"), columns, both, seed, resamples)
+    return replace(result, by_row=dict(zip(("score", "cosine"), columns, strict=True)))
 
 
 def measure_retrieval(
@@ -202,7 +205,8 @@ def _measurement(
     """The figures that `statistic` makes of `columns` `(c, n)`, by their names, with intervals."""
     figures = dict(zip(names, statistic(columns).tolist(), strict=True))
     ends = bootstrap(columns, statistic, resamples=resamples, seed=seed)
-    return Measurement(task, source, columns.shape[-1], figures, dict(zip(names, ends, strict=False)))
+    by_row = dict(zip(names, columns, strict=True))
+    return Measurement(task, source, columns.shape[-1], figures, dict(zip(names, ends, strict=False)), by_row=by_row)
 
 
 def _measure_scored(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
@@ -242,6 +246,11 @@ def _grades(scores: ArrayLike, *, source: str) -> NDArray[np.float64]:
     if np.ptp(grades) == 0:
         raise InputError(f"{source}: every score is {grades[0]:g}, wanted scores that differ")
     return grades
+
+
+def embedded(embed: Embed, source: str, *columns: Sequence[str]) -> list[Vectors]:
+    """The embeddings `(n, d)` of each column; each distinct text is embedded once, all in one call."""
+    return _embedded(lambda role: embed, source, {str(place): column for place, column in enumerate(columns)})
 
 
 def _embedded(by_role: ByRole, source: str, columns: Mapping[str, Sequence[str]]) -> list[Vectors]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,6 +57,9 @@ class Encoder(Protocol):
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         """Token ids of all texts, kept on disk."""
 
+    def thinned(self, tokens: Tokens) -> Tokens:
+        """The texts as a step of training sees them: without tokens that are left out at random, if any are."""
+
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         """``(n, d)`` with a graph back to the parameters.
 
@@ -72,6 +75,12 @@ class Encoder(Protocol):
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         """The optimiser that suits the parameters, each group's rate in proportion to `learning_rate`."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that learning changes, by name: the tensors themselves, no copies."""
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take on what `state` gave of an encoder made alike."""
 
     def fold(self) -> None:
         """Write what was learnt into `model`, where it is learnt in another form."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,12 +140,15 @@ class StaticEncoder:
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
 
+    def thinned(self, tokens: Tokens) -> Tokens:
+        if not (self.model.training and self.token_dropout):
+            return tokens
+        # torch's generator, so that one seed and one replay serve every encoder.
+        return tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
+
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         from sentence_transformers.sentence_transformer.modules import Normalize
 
-        if self.model.training and self.token_dropout:
-            # torch's generator, so that one seed and one replay serve every encoder.
-            tokens = tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
         means = mean_rows(self.vectors, self.log_weights, tokens) if change is None else self._changed(tokens, change)
         features: dict[str, Any] = {"sentence_embedding": means}
         modules = list(self.model)[1:]
@@ -181,6 +184,15 @@ class StaticEncoder:
 
     def parameters(self) -> Sequence[Tensor]:
         return [rows for rows in (self.vectors, self.log_weights) if rows is not None]
+
+    def state(self) -> dict[str, Tensor]:
+        named = {"vectors": self.vectors, "log_weights": self.log_weights}
+        return {name: rows for name, rows in named.items() if rows is not None}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        for name, rows in self.state().items():
+            rows.copy_(state[name])
 
     @torch.no_grad()
     def fold(self) -> None:

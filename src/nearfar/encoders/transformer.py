@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,9 @@ class TransformerEncoder:
             tokenizer(list(batch), truncation=longest is not None, max_length=longest)["input_ids"] for batch in batches
         )
 
+    def thinned(self, tokens: Tokens) -> Tokens:
+        return tokens
+
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         features = self.model[0].tokenizer.pad({"input_ids": tokens.rows()}, return_tensors="pt")
         if change is None:
@@ -103,6 +106,13 @@ class TransformerEncoder:
 
     def finish(self) -> None:
         merge_adapters(self.model)
+
+    def state(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = self.model.state_dict()
+        return found
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        self.model.load_state_dict(state)
 
     def parameters(self) -> Sequence[Tensor]:
         return list(self.model.parameters())

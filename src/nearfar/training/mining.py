@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nearfar.data.groups import Ids
 from nearfar.data.negatives.mining import mine
 from nearfar.data.negatives.rules import Limits, Rules
 from nearfar.data.negatives.search import VectorSearch, as_unit
@@ -14,7 +15,6 @@ from nearfar.data.negatives.task import Task
 from nearfar.encoders import Encoder
 from nearfar.errors import InputError
 from nearfar.settings import Settings
-from nearfar.training.groups import Ids
 from nearfar.training.ready import embed_all
 from nearfar.training.sources import Source, Tokenised
 
@@ -68,6 +68,15 @@ class Miner:
             return ""
         found = sum(self._mine(mine, step) for mine in self.mines)
         return f"{found:,} negatives mined with the vectors of this step, stale until step {step + self.every}"
+
+    def state(self) -> list[Ids | None]:
+        """The mined negatives of each source, for `load`."""
+        return [mine.source.mined for mine in self.mines]
+
+    def load(self, state: Sequence[Ids | None]) -> None:
+        """Take on what `state` gave."""
+        for place, mined in zip(self.mines, state, strict=True):
+            place.source.mined = mined
 
     def _mine(self, place: _Mine, step: int) -> int:
         source = place.source

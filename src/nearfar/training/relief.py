@@ -12,6 +12,7 @@ from nearfar.encoders import Encoder
 from nearfar.encoders.memory import is_out_of_memory
 from nearfar.errors import RunError
 from nearfar.execution.replay import State
+from nearfar.training.ranks import many
 
 Result = TypeVar("Result")
 
@@ -46,8 +47,9 @@ def with_relief(encoder: Encoder, attempt: Callable[[], Result], clear: Callable
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
-        chunk = encoder.halve()
+        chunk = None if many() else encoder.halve()  # other ranks are in the midst of the step and cannot begin anew
         if chunk is None:
-            raise RunError(f"out of memory ({reason}); try a smaller --batch-size or fewer tokens a text")
+            chunks = "a smaller --chunk-tokens, " if many() else ""
+            raise RunError(f"out of memory ({reason}); try {chunks}a smaller --batch-size or fewer tokens a text")
         state.draw_again()
         note = f"out of memory; from here on {chunk:,} tokens are encoded at a time"
