@@ -61,6 +61,10 @@ def test_train_evaluate_nearest(run: Run, text: Path, similar: Path, tmp_path: P
     assert result.status == 0, result.err
     assert all(any(word in line for word in SUBJECTS[0]) for line in result.out.splitlines() if "0." in line)
     assert result.out.count("0.") == 3
+    assert run("export", out, "-o", tmp_path / "v.txt", "--format", "word2vec").status == 0
+    first, *lines = (tmp_path / "v.txt").read_text("utf-8").splitlines()
+    assert first == "16 16"
+    assert len(lines) == 16
     result = run("nearest", out, "lionn")
     assert result.status == 2
     assert "did you mean lion" in result.err
