@@ -81,7 +81,7 @@ def gensims(corpus: Corpus, sentences: list[list[str]], seed: int, epochs: int) 
 
 def peer(data: Path, seeds: list[int], epochs: int) -> None:
     """Speed and quality beside gensim."""
-    measured_on = tables(data, ENGLISH)
+    measured_on, begun = tables(data, ENGLISH), time.monotonic()
     ours: list[list[float]] = []
     theirs: list[list[float]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -90,8 +90,10 @@ def peer(data: Path, seeds: list[int], epochs: int) -> None:
         sentences = sentences_of(corpus)
         for seed in seeds:
             outcome = train_words(english(data), settings=nf.Settings(seed=seed, threads=2, epochs=epochs))
+            print(f"<!-- seed {seed}: {time.monotonic() - begun:.0f} s", end="", flush=True)
             ours.append([outcome.words_per_second / 1e6, *figures(outcome.vectors, measured_on)])
             vectors, speed = gensims(corpus, sentences, seed, epochs)
+            print(f", {time.monotonic() - begun:.0f} s: {ours[-1]} -->", flush=True)
             theirs.append([speed / 1e6, *figures(vectors, measured_on)])
     print(f"{corpus.read:,} words, {len(corpus.counts) - 1:,} of them different, {epochs} epochs, seeds {seeds}\n")
     print("| | million words/s | " + " | ".join([*ENGLISH, *(f"covered: {name}" for name in ENGLISH)]) + " |")
