@@ -115,9 +115,8 @@ def peer(data: Path, seeds: list[int], epochs: int) -> None:
     print(row("nearfar", ours))
     print(row("gensim", theirs))
     for place, what in enumerate(("wall", "processor")):
-        print(
-            f"\n{what} speed, nearfar / gensim: {[round(a[place] / b[place], 2) for a, b in zip(ours, theirs, strict=True)]}"
-        )
+        ratios = [round(a[place] / b[place], 2) for a, b in zip(ours, theirs, strict=True)]
+        print(f"\n{what} speed, nearfar / gensim: {ratios}")
 
 
 MEASURE = """
