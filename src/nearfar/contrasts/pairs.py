@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, nothing
+from nearfar.contrasts.base import Contrast, Places, Recipe, Relation, Strip, nothing
 from nearfar.contrasts.checks import (
     check_embeddings,
     check_ids,
@@ -89,7 +89,7 @@ def _pairing(anchors: Tensor, ids: Tensor | None, first: int) -> Relation:
     def relation(rows: slice) -> Strip:
         numbers = torch.arange(rows.start, rows.stop, device=anchors.device)
         row, column = nothing(anchors) if same is None else same(rows)
-        return Strip((numbers - rows.start, numbers + first), (row, column + first))
+        return Strip(Places((numbers + first)[:, None]), (row, column + first))
 
     return relation
 
