@@ -38,6 +38,9 @@ def triplets(anchors: Tensor, positives: Tensor, negatives: Tensor, *, weights: 
 def judged(first: Tensor, second: Tensor, near: Tensor, *, weights: Tensor | None = None) -> Contrast:
     """Pair i alone, near or far by ``near[i]``.
 
+    An equation that holds near against far candidates of one row (the softmax family, triplets, circle,
+    multi-similarity) has no term here: its loss is 0, its gradient zero. `ContrastiveLoss` is made for such pairs.
+
     Args:
         first: ``(N, d)``.
         second: ``(N, d)``.

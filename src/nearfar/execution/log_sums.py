@@ -19,7 +19,8 @@ from nearfar.contrasts import Contrast, Places, Strip
 from nearfar.execution.ranks import log_total_over_ranks_, total_over_ranks_
 from nearfar.execution.scores import MakeScores, Scores
 from nearfar.execution.settings import current, resumed
-from nearfar.execution.strips import aligned, blocks, buffers
+from nearfar.execution.shares import evenly_large, finite, log_shares_, shares_, sums
+from nearfar.execution.strips import aligned, buffers
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class _Plain:
     def __init__(self, contrast: Contrast, strip_rows: int | None, both: bool) -> None:
         self.contrast, self.strip_rows, self.both = contrast, strip_rows, both
         self.places = Places(torch.empty(0))
+        self.as_shares = False
         self.kept: tuple[Scores, Part] | None = None
         self.settings = current()
 
@@ -138,9 +140,10 @@ class _Plain:
             columns[part.rows] = part.near.columns
             if part.near.real is not None:
                 columns[part.rows].masked_fill_(~part.near.real, -1)
-            self.add(part, rows_sum, columns_sum)
-            if len(part.room) == count:  # a lone strip need not be worked out again
-                self.kept = scores, part
+            lone = len(part.room) == count  # it need not be worked out again
+            self.add(part, rows_sum, columns_sum, lone)
+            if lone and evenly_large(finite(rows_sum), finite(columns_sum if self.both else rows_sum)):
+                self.as_shares, self.kept = True, (scores, part)
         total_over_ranks_(near, columns)
         log_total_over_ranks_(rows_sum)
         log_total_over_ranks_(columns_sum)
@@ -152,9 +155,9 @@ class _Plain:
         """Take the near scores out of a strip into the table of all."""
         near[part.rows] = part.strip.near.take_(part.room)
 
-    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor) -> None:
+    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor, keep: bool) -> None:
         """Add a strip's sums to those so far."""
-        of_rows, of_columns = _sums(part.room, part.room if self.both else part.room[:, :0])
+        of_rows, of_columns = sums(part.room, 0 if self.both else part.room.shape[1], keep=keep)
         rows_sum[part.rows] = of_rows
         if self.both:
             torch.logaddexp(columns_sum, of_columns, out=columns_sum)
@@ -169,16 +172,19 @@ class _Plain:
             for part in self.parts(slopes.near):
                 scores.fill(part.rows, part.room, part.strip.ignored, part.start)
                 part.strip.near.take_(part.room)
+                if self.as_shares:  # a backward pass that is repeated gives the same to the last digit
+                    log_shares_(part.room)
                 self.pull_part(scores, part, slopes)
         gradients = scores.gradients()
         total_over_ranks_(*gradients)
         return gradients
 
     def pull_part(self, scores: Scores, part: Part, slopes: Slopes) -> None:
-        """Pull by one strip of far scores."""
+        """Pull by one strip of far scores, or of their shares in their rows."""
         rows = part.rows
+        of_rows = slopes.row_sums[rows], slopes.rows[rows]
         of_columns = (slopes.column_sums, slopes.columns) if self.both else None
-        _shares_(part.room, (slopes.row_sums[rows], slopes.rows[rows]), of_columns, self.contrast.own_count)
+        shares_(part.room, of_rows, of_columns, self.contrast.own_count, ready=self.as_shares)
         part.strip.near.put_(part.room, slopes.near[rows])
         scores.pull(rows, part.room, None, part.start)
 
@@ -206,76 +212,19 @@ class _Mirrored(_Plain):
         row, place = beyond.nonzero(as_tuple=True)
         near[columns[row, place] + part.start, self.slots[row + part.start]] = found[row, place]
 
-    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor) -> None:
-        rows, room = part.rows, part.room
-        of_rows, of_columns = _sums(room, room[:, len(room) :])
-        rows_sum[rows] = torch.logaddexp(rows_sum[rows], of_rows)
-        rows_sum[rows.stop :] = torch.logaddexp(rows_sum[rows.stop :], of_columns)
+    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor, keep: bool) -> None:
+        of_rows, of_columns = sums(part.room, len(part.room), keep=keep)
+        here = rows_sum[part.start :]  # of its own rows, and of those that are its columns
+        torch.logaddexp(here, torch.cat([of_rows, of_columns]), out=here)
 
     def pull_part(self, scores: Scores, part: Part, slopes: Slopes) -> None:
         """Entries ij and ji are one score, which both rows' slopes pull at."""
         rows, start, near = part.rows, part.start, part.strip.near
-        of_columns = slopes.row_sums[start:], slopes.rows[start:]
-        _shares_(part.room, (slopes.row_sums[rows], slopes.rows[rows]), of_columns)
+        of_rows, of_columns = (slopes.row_sums[rows], slopes.rows[rows]), (slopes.row_sums[start:], slopes.rows[start:])
+        shares_(part.room, of_rows, of_columns, ready=self.as_shares)
         other = slopes.near[near.columns + start, self.slots[rows, None]]
         near.put_(part.room, slopes.near[rows] + other)
         scores.pull(rows, part.room, None, start, skip=len(part.room))
-
-
-def _sums(scores: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
-    """log sum exp of the rows of `scores`, and of the columns of its last ones, `beyond`."""
-    skipped = scores.shape[1] - beyond.shape[1]
-    of_rows, of_columns = [], beyond.new_full((beyond.shape[1],), -torch.inf)
-    for block in blocks(scores):
-        top = block.amax(1).nan_to_num_(neginf=0.0)
-        shares = torch.sub(block, top[:, None]).exp_()
-        of_rows.append(shares.sum(1).log_().add_(top))
-        if len(of_columns):
-            highest = top.max()
-            columns = ((top - highest).exp() @ shares[:, skipped:]).log_().add_(highest)
-            # What lies so far below its row's top that it has vanished may be all that a column has.
-            if columns.min() < highest - FAINT:
-                columns = torch.logsumexp(block[:, skipped:], 0)
-            of_columns = torch.logaddexp(of_columns, columns)
-    return torch.cat(of_rows), of_columns
-
-
-FAINT = 40.0
-"""Below exp(-40) of the highest entry a sum of exponentials is worked out on its own: float32 ends at exp(-87)."""
-
-
-def _shares_(
-    scores: Tensor, of_rows: tuple[Tensor, Tensor], of_columns: tuple[Tensor, Tensor] | None, skipped: int = 0
-) -> None:
-    """slopes * exp(scores - sums), of its row's sum and, beyond the columns skipped, of its column's, in place."""
-    sums, slopes = _finite(of_rows[0])[:, None], of_rows[1][:, None]
-    step = len(blocks(scores)[0])
-    for block, row_sums, row_slopes in zip(blocks(scores), sums.split(step), slopes.split(step), strict=True):
-        if of_columns is None or not len(of_columns[0]):
-            block.sub_(row_sums).exp_().mul_(row_slopes)
-        else:
-            _shares_of_both_(block, row_sums, row_slopes, _finite(of_columns[0]), of_columns[1], skipped)
-
-
-def _shares_of_both_(
-    block: Tensor, row_sums: Tensor, row_slopes: Tensor, column_sums: Tensor, column_slopes: Tensor, skipped: int
-) -> None:
-    top = row_sums.max()
-    if top - torch.minimum(row_sums.min(), column_sums.min()) < FAINT:
-        # exp(s - c) is exp(s - r) exp(r - c), and that a product of a row's and a column's number: one exponential.
-        block.sub_(row_sums).exp_()
-        block[:, :skipped] *= row_slopes
-        by_column = (top - column_sums).exp_().mul_(column_slopes)
-        block[:, skipped:] *= torch.addcmul(row_slopes, (row_sums - top).exp_(), by_column)
-        return
-    more = torch.sub(block[:, skipped:], column_sums).exp_().mul_(column_slopes)
-    block.sub_(row_sums).exp_().mul_(row_slopes)
-    block[:, skipped:] += more
-
-
-def _finite(sums: Tensor) -> Tensor:
-    """Sums of nothing, -inf, as 0: every entry they have is -inf, whose share is then 0."""
-    return sums.masked_fill(sums == -torch.inf, 0)
 
 
 def _from(strip: Strip, start: int) -> Strip:

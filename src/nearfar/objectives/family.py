@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Terms, blocks, log_sums
+from nearfar.execution import Terms, log_shares_, log_sums
 from nearfar.objectives.base import RowLoss, reduced, slopes_of
 from nearfar.objectives.near import Near
 from nearfar.objectives.spaces import Space
@@ -21,7 +21,7 @@ class Far:
     Attributes:
         log_sums: ``(r,)`` for each of the objective's exponents e, log of the sum of exp(e * score) over the far
             candidates; -inf where there is none.
-        count: ``(r,)``: far candidates of each row.
+        count: ``(r,)``: far candidates of each row, if the objective `needs_count`; else empty.
     """
 
     log_sums: tuple[Tensor, ...]
@@ -60,7 +60,8 @@ class SoftmaxLoss(RowLoss):
         return self.over_strips(contrast, strip_rows)
 
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
-        near, count = Near.of_(scores, strip), strip.far_count(scores.shape[1])
+        near = Near.of_(scores, strip)
+        count = strip.far_count(scores.shape[1]) if self.needs_count else scores.new_empty(0)
         if self.exponents == (1.0,):
             log_sum = log_shares_(scores)
             terms, for_near, (for_sum,) = self._slopes_of_head(near, (log_sum,), count)
@@ -95,19 +96,4 @@ class SoftmaxLoss(RowLoss):
         with torch.autocast(contrast.anchors.device.type, enabled=False):
             sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, both=False)
             near = Near(sums.near, sums.places)
-            return reduced(self.head(near, Far((sums.rows,), near.count)), contrast, self.reduction)
-
-
-def log_shares_(scores: Tensor) -> Tensor:
-    """log sum exp of each row, ``(r,)``, the scores overwritten by their shares of it, 0 in a row of nothing."""
-    tops, masses = [], []
-    for block in blocks(scores):
-        tops.append(block.amax(1))
-        torch.softmax(block, dim=1, out=block)  # one fused pass
-        masses.append(block.amax(1))  # the share of the nearest, at least 1 / M, so that its log is safe
-    top, mass = torch.cat(tops), torch.cat(masses)
-    alone = top == -torch.inf
-    if alone.any():
-        scores[alone] = 0
-        mass = mass.masked_fill(alone, 1)
-    return top - mass.log()
+            return reduced(self.head(near, Far((sums.rows,), sums.rows.new_empty(0))), contrast, self.reduction)

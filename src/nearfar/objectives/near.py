@@ -38,7 +38,9 @@ class Near:
     @property
     def any(self) -> Tensor:
         """``(r,)``: 1 where a row has a near candidate, else 0."""
-        return (self.count > 0).to(self.scores.dtype)
+        if self.places.real is None:
+            return self.scores.new_ones(len(self.scores))
+        return self.places.real.any(1).to(self.scores.dtype)
 
     def sum(self, values: Tensor) -> Tensor:
         """``(r,)``: sums of values ``(r, k)``."""
@@ -46,6 +48,8 @@ class Near:
 
     def mean(self, values: Tensor) -> Tensor:
         """``(r,)``: their means, 0 where there is none."""
+        if self.places.real is None:
+            return values.mean(1)
         return self.sum(values) / self.count.clamp(min=1)
 
     def max(self, values: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ class InfoNCELoss(OneAgainstFar):
             sides = []
             near = Near(sums.near, sums.places)  # of both sides: rows of one number are near
             for log_sum in (sums.rows, sums.columns[: len(contrast)]):
-                sides.append(reduced(self.head(near, Far((log_sum,), near.count)), contrast, self.reduction))
+                sides.append(reduced(self.head(near, Far((log_sum,), log_sum.new_empty(0))), contrast, self.reduction))
             return (sides[0] + sides[1]) / 2
 
 
