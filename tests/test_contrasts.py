@@ -30,6 +30,8 @@ def listed(contrast: nf.Contrast, strip_rows: int) -> tuple[list[list[int]], lis
     for start in range(0, len(contrast), strip_rows):
         stop = min(start + strip_rows, len(contrast))
         strip = contrast.relation(slice(start, stop))
+        # A place that is not real is filled with a column of its own that is not near.
+        assert all(len(set(columns)) == len(columns) for columns in strip.near.columns.tolist())
         kinds = [["far"] * contrast.columns for _ in range(stop - start)]
         for name, index in (("ignored", strip.ignored), ("near", strip.near.listed())):
             assert index[0].dtype == index[1].dtype == torch.int64

@@ -57,8 +57,6 @@ def log_sums(
     tensors: tuple[Tensor, Tensor, Tensor],
     make_scores: MakeScores,
     strip_rows: int | None,
-    *,
-    both: bool,
 ) -> LogSums:
     """The statistics, differentiable once.
 
@@ -67,10 +65,9 @@ def log_sums(
         tensors: anchors, shared and own candidates, as the scores want them; the same tensor twice if mirrored.
         make_scores: of the tensors.
         strip_rows: rows at a time, or None.
-        both: whether those of columns are wanted.
     """
     slots = contrast.slots
-    pass_ = _Plain(contrast, strip_rows, both) if slots is None else _Mirrored(contrast, strip_rows, slots)
+    pass_ = _Plain(contrast, strip_rows) if slots is None else _Mirrored(contrast, strip_rows, slots)
     near, rows, columns = _LogSums.apply(pass_, make_scores, *tensors)  # type: ignore[no-untyped-call]
     return LogSums(near, pass_.places, rows, rows if contrast.mirrored else columns)
 
@@ -115,8 +112,8 @@ class Part:
 class _Plain:
     """All of each strip."""
 
-    def __init__(self, contrast: Contrast, strip_rows: int | None, both: bool) -> None:
-        self.contrast, self.strip_rows, self.both = contrast, strip_rows, both
+    def __init__(self, contrast: Contrast, strip_rows: int | None) -> None:
+        self.contrast, self.strip_rows = contrast, strip_rows
         self.places = Places(torch.empty(0))
         self.as_shares = False
         self.kept: tuple[Scores, Part] | None = None
@@ -131,7 +128,7 @@ class _Plain:
     def statistics(self, scores: Scores, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         count = len(self.contrast)
         rows_sum = like.new_full((count,), -torch.inf)
-        columns_sum = like.new_full((self.contrast.columns if self.both else 0,), -torch.inf)
+        columns_sum = like.new_full((0 if self.contrast.mirrored else self.contrast.columns,), -torch.inf)
         near = like.new_zeros(count, self.contrast.near_width)
         columns = torch.zeros_like(near, dtype=torch.long)
         for part in self.parts(like):
@@ -142,7 +139,7 @@ class _Plain:
                 columns[part.rows].masked_fill_(~part.near.real, -1)
             lone = len(part.room) == count  # it need not be worked out again
             self.add(part, rows_sum, columns_sum, lone)
-            if lone and evenly_large(finite(rows_sum), finite(columns_sum if self.both else rows_sum)):
+            if lone and evenly_large(finite(rows_sum), finite(rows_sum if self.contrast.mirrored else columns_sum)):
                 self.as_shares, self.kept = True, (scores, part)
         total_over_ranks_(near, columns)
         log_total_over_ranks_(rows_sum)
@@ -157,10 +154,8 @@ class _Plain:
 
     def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor, keep: bool) -> None:
         """Add a strip's sums to those so far."""
-        of_rows, of_columns = sums(part.room, 0 if self.both else part.room.shape[1], keep=keep)
-        rows_sum[part.rows] = of_rows
-        if self.both:
-            torch.logaddexp(columns_sum, of_columns, out=columns_sum)
+        rows_sum[part.rows], of_columns = sums(part.room, 0, keep=keep)
+        torch.logaddexp(columns_sum, of_columns, out=columns_sum)
 
     def pull(self, make: MakeScores, tensors: list[Tensor], slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
         """The gradients of the tensors."""
@@ -182,8 +177,7 @@ class _Plain:
     def pull_part(self, scores: Scores, part: Part, slopes: Slopes) -> None:
         """Pull by one strip of far scores, or of their shares in their rows."""
         rows = part.rows
-        of_rows = slopes.row_sums[rows], slopes.rows[rows]
-        of_columns = (slopes.column_sums, slopes.columns) if self.both else None
+        of_rows, of_columns = (slopes.row_sums[rows], slopes.rows[rows]), (slopes.column_sums, slopes.columns)
         shares_(part.room, of_rows, of_columns, self.contrast.own_count, ready=self.as_shares)
         part.strip.near.put_(part.room, slopes.near[rows])
         scores.pull(rows, part.room, None, part.start)
@@ -193,7 +187,7 @@ class _Mirrored(_Plain):
     """Of each strip the part from its own rows on: what lies left of it has been seen from the other side."""
 
     def __init__(self, contrast: Contrast, strip_rows: int | None, slots: Tensor) -> None:
-        super().__init__(contrast, strip_rows, both=False)
+        super().__init__(contrast, strip_rows)
         self.slots = slots
 
     def parts(self, like: Tensor) -> Iterator[Part]:

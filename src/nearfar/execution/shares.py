@@ -59,7 +59,7 @@ def _log_sum_and_shares(block: Tensor, out: Tensor | None) -> tuple[Tensor, Tens
 def shares_(
     scores: Tensor,
     of_rows: tuple[Tensor, Tensor],
-    of_columns: tuple[Tensor, Tensor] | None,
+    of_columns: tuple[Tensor, Tensor],
     skipped: int = 0,
     *,
     ready: bool,
@@ -69,29 +69,26 @@ def shares_(
     Args:
         scores: ``(r, columns)``.
         of_rows: sums and slopes, ``(r,)`` each.
-        of_columns: sums and slopes of the columns but for those skipped, or None.
+        of_columns: sums and slopes of the columns but for those skipped.
         skipped: how many have no sum.
         ready: the scores are the shares of the rows' sums already, as `sums` keeps them.
     """
     sums, slopes = finite(of_rows[0])[:, None], of_rows[1][:, None]
+    column_sums, column_slopes = finite(of_columns[0]), of_columns[1]
     step = len(blocks(scores)[0])
     for block, row_sums, row_slopes in zip(blocks(scores), sums.split(step), slopes.split(step), strict=True):
-        if of_columns is None:
-            (block if ready else block.sub_(row_sums).exp_()).mul_(row_slopes)
-            continue
-        column_sums, column_slopes = finite(of_columns[0]), of_columns[1]
         if ready or evenly_large(row_sums, column_sums):
             if not ready:
                 block.sub_(row_sums).exp_()
             # exp(s - c) is exp(s - r) exp(r - c), and that a product of a row's and a column's number: one exponential.
-            block[:, :skipped] *= row_slopes
+            block[:, :skipped].mul_(row_slopes)
             top = row_sums.max()
             by_column = (top - column_sums).exp_().mul_(column_slopes)
-            block[:, skipped:] *= torch.addcmul(row_slopes, (row_sums - top).exp_(), by_column)
+            block[:, skipped:].mul_(torch.addcmul(row_slopes, (row_sums - top).exp_(), by_column))
         else:
             more = torch.sub(block[:, skipped:], column_sums).exp_().mul_(column_slopes)
             block.sub_(row_sums).exp_().mul_(row_slopes)
-            block[:, skipped:] += more
+            block[:, skipped:].add_(more)
 
 
 def evenly_large(row_sums: Tensor, column_sums: Tensor) -> bool:

@@ -94,6 +94,6 @@ class SoftmaxLoss(RowLoss):
 
     def _over_log_sums(self, contrast: Contrast, space: Space, strip_rows: int | None) -> Tensor:
         with torch.autocast(contrast.anchors.device.type, enabled=False):
-            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, both=False)
+            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
             near = Near(sums.near, sums.places)
             return reduced(self.head(near, Far((sums.rows,), sums.rows.new_empty(0))), contrast, self.reduction)

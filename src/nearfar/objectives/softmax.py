@@ -161,7 +161,7 @@ class InfoNCELoss(OneAgainstFar):
         """Both directions from one matrix of scores."""
         space = self.space(contrast)
         with torch.autocast(contrast.anchors.device.type, enabled=False):
-            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, both=True)
+            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
             sides = []
             near = Near(sums.near, sums.places)  # of both sides: rows of one number are near
             for log_sum in (sums.rows, sums.columns[: len(contrast)]):
