@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nearfar.config import check_names, read_config
 from nearfar.errors import InputError
 
 Subwords = Literal["wordpiece", "bpe", "unigram"]
@@ -79,6 +77,15 @@ class Settings(BaseModel):
     sample: int = Field(100_000, ge=2, description="Rows of a stream from which a static encoder is built.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of everything random.")
 
+    license: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9.-]*$",
+        description="Of the model, for its card, by the hub's short name: apache-2.0, mit, cc-by-sa-4.0 ...",
+    )
+    language: list[str] = Field(
+        [], description="Of the texts, for the model card, by code: en, ko ...; else what the base model's card says."
+    )
+
     @classmethod
     def build(cls, values: dict[str, Any], source: str = "settings") -> Settings:
         """Settings from names and values.
@@ -86,34 +93,61 @@ class Settings(BaseModel):
         Raises:
             InputError: an unknown name (the nearest known one is suggested) or a bad value; one line.
         """
-        for name in values:
-            if name not in cls.model_fields:
-                near = difflib.get_close_matches(name, cls.model_fields, n=1)
-                hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(cls.model_fields)}"
-                raise InputError(f"{source}: unknown setting {name!r}{hint}")
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            wanted = first["msg"].removeprefix("Input should be ")
-            found = repr(first["input"])
-            found = found if len(found) <= 60 else f"{found[:57]}..."
-            raise InputError(f"{source}: {name}: found {found}, wanted {wanted}") from None
+        return built(cls, values, source, "setting")
 
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
-        """The settings that a TOML file, a JSON file or an earlier run's nearfar.json names.
+        """The settings that a TOML, YAML or JSON file or an earlier run's nearfar.json names.
 
         Raises:
-            InputError: the file cannot be read or is neither.
+            InputError: the file cannot be read or is none of these.
         """
-        try:
-            text = path.read_text("utf-8")
-            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-        except (OSError, ValueError, RecursionError) as error:  # the last: thousands of brackets
-            raise InputError(f"{path}: found no readable TOML or JSON settings ({error})") from None
-        settings = values.get("settings", values) if isinstance(values, dict) else values
-        if not isinstance(settings, dict):
-            raise InputError(f"{path}: found a {type(settings).__name__}, wanted a table of settings")
-        return {name: value for name, value in settings.items() if value is not None}
+        return read_config(path).settings
+
+
+class Inputs(BaseModel):
+    """What a run of `nearfar train` reads: the same names in the table `run` of a file and on the command line."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    data: list[str] = Field([], description="Tables to train on, as on the command line.")
+    column: list[str] = Field([], description="Of --column: ROLE=NAME each.")
+    where: list[str] = Field([], description="Of --where: COLUMN=VALUE each.")
+    eval: list[str] = Field([], description="Tables to measure on.")
+    stream: bool = Field(False, description="Whether the rows pass by without a copy on disk.")
+
+    @classmethod
+    def build(cls, values: dict[str, Any], source: str = "run") -> Inputs:
+        """Inputs from names and values.
+
+        Raises:
+            InputError: an unknown name (the nearest known one is suggested) or a bad value; one line.
+        """
+        return built(cls, values, source, "name in run")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def built(model: type[Model], values: dict[str, Any], source: str, what: str) -> Model:
+    """A model of pydantic's from names and values.
+
+    Args:
+        model: its class.
+        values: by name.
+        source: of the values, for messages.
+        what: a name names, for messages.
+
+    Raises:
+        InputError: an unknown name or a bad value; one line.
+    """
+    check_names(values, model.model_fields, source, what)
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        wanted = first["msg"].removeprefix("Input should be ")
+        found = repr(first["input"])
+        found = found if len(found) <= 60 else f"{found[:57]}..."
+        raise InputError(f"{source}: {name}: found {found}, wanted {wanted}") from None

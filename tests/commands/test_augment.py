@@ -34,6 +34,16 @@ def test_every_row_becomes_a_pair_of_each_epoch(name: str, run: Run, tables: dic
     assert made.column("positive") == expected
 
 
+def test_groups_come_along(run: Run, tmp_path: Path) -> None:
+    source, out = tmp_path / "t.jsonl", tmp_path / "p.jsonl"
+    groups = [f"g{number // 3}" for number in range(2_100)]
+    rows = [{"text": f"text number {number}", "group": group} for number, group in enumerate(groups)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    done = run("augment", source, "-o", out, "--view", "swap", "--samples", 0, "--epochs", 2)
+    assert done.status == 0, done.err
+    assert read_table(out).column("group") == [group for group in groups for _ in range(2)]
+
+
 def test_samples_are_rows_as_they_are_written(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "p.jsonl"
     done = run("augment", tables["texts.txt"], "-o", out, "--view", "swap", "--samples", 3, "--seed", 4)

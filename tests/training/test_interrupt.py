@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import nearfar as nf
-from nearfar.training import loop
+from nearfar.training.measuring import Measuring
+from nearfar.training.outcome import Step
 
 TEXTS = [f"the {colour} {thing}" for colour in ("red", "green", "blue") for thing in ("cat", "dog", "car", "house")]
 
@@ -13,17 +14,17 @@ TEXTS = [f"the {colour} {thing}" for colour in ("red", "green", "blue") for thin
 @pytest.mark.parametrize("twice", [False, True])
 def test_an_interrupted_run_returns_a_model(twice: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     table = nf.Table.from_columns({"anchor": TEXTS, "positive": TEXTS[::-1]})
-    plain = loop._Run._measured
+    plain = Measuring.measured
 
-    def measured(run, resamples: int):
+    def measured(measuring, resamples: int):
         if twice and resamples:  # the last measurement, with intervals
             raise KeyboardInterrupt
-        return plain(run, resamples)
+        return plain(measuring, resamples)
 
-    def stop(step: loop.Step) -> None:
+    def stop(step: Step) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop._Run, "_measured", measured)
+    monkeypatch.setattr(Measuring, "measured", measured)
     settings = nf.Settings(steps=5, vocabulary=100, width=8)
     outcome = nf.train(table, settings=settings, evaluate_on=[table], watch=stop)
     assert outcome.interrupted

@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nearfar as nf
-from nearfar.data.negatives.search import VectorSearch, as_unit
+from nearfar.data.groups import groups_of_negatives
 from nearfar.data.views.embedding import Adversarial, Gaussian
 from nearfar.encoders.base import Change
 from nearfar.settings import Settings
 from nearfar.training.contrasting import Contrasting
-from nearfar.training.groups import groups_of_negatives
 from nearfar.training.memory import Memory
-from nearfar.training.mining import MARGIN, WINDOW, Miner, PlainSearch
+from nearfar.training.mining import MARGIN, WINDOW, Miner
 from nearfar.training.mixing import mixer
 from nearfar.training.perturbing import attacked, change_of
 from nearfar.training.ready import embed_all
@@ -161,17 +160,6 @@ def test_a_batch_is_trained_on_with_its_mixed_ones() -> None:
     assert contrast.own_count == 4
     assert contrast.own is not None
     assert not contrast.own.requires_grad
-
-
-def test_plain_search_finds_what_the_careful_one_finds() -> None:
-    generator = np.random.default_rng(0)
-    queries, candidates = (as_unit(generator.standard_normal((n, 12))) for n in (70, 400))
-    plain, careful = PlainSearch(queries, candidates), VectorSearch(queries, candidates)
-    found, wanted = plain.top(slice(10, 60), 9), careful.top(slice(10, 60), 9)
-    assert np.array_equal(found.places, wanted.places)
-    np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-6)
-    pairs = generator.integers(0, 70, (2, 20))
-    np.testing.assert_allclose(plain.pair_scores(*pairs), careful.pair_scores(*pairs), atol=1e-6)
 
 
 def test_mined_rows_are_near_but_within_the_margin_and_no_positives() -> None:

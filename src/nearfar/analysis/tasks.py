@@ -47,7 +47,8 @@ class Measurement:
 
     `rows` is what the figures go over: sentence pairs, distinct anchors, or labelled texts; `left_out` the
     labelled texts that were not judged (see `labels.trial_of`). `intervals` has the keys of `figures`, or is
-    empty where no resamples were asked for.
+    empty where no resamples were asked for. `by_row` holds what the figures are worked out of, `(rows,)` each: the
+    `score` and `cosine` of each pair for sts, else the figures of each query or text.
     """
 
     task: Task
@@ -56,6 +57,7 @@ class Measurement:
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     left_out: int = 0
+    by_row: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def main(self) -> str:
@@ -134,7 +136,8 @@ def measure_sts(
     def both(draws: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack([spearman(draws[0], draws[1]), pearson(draws[0], draws[1])])
 
-    return _measurement("sts", source, ("spearman", "pearson"), columns, both, seed, resamples)
+    result = _measurement("sts", source, ("spearman", "pearson"), columns, both, seed, resamples)
+    return replace(result, by_row=dict(zip(("score", "cosine"), columns, strict=True)))
 
 
 def measure_retrieval(
@@ -192,12 +195,13 @@ def _measurement(
     """The figures that `statistic` makes of `columns` `(c, n)`, by their names, with intervals."""
     figures = dict(zip(names, statistic(columns).tolist(), strict=True))
     ends = bootstrap(columns, statistic, resamples=resamples, seed=seed)
-    return Measurement(task, source, columns.shape[-1], figures, dict(zip(names, ends, strict=False)))
+    by_row = dict(zip(names, columns, strict=True))
+    return Measurement(task, source, columns.shape[-1], figures, dict(zip(names, ends, strict=False)), by_row=by_row)
 
 
 def _measure_scored(table: Table, embed: Embed, seed: int, resamples: int) -> Measurement:
     scores = _grades(table.column("score"), source=table.source)
-    first, second = _embedded(embed, table.source, table.column("sentence1"), table.column("sentence2"))
+    first, second = embedded(embed, table.source, table.column("sentence1"), table.column("sentence2"))
     return measure_sts(scores, first, second, source=table.source, seed=seed, resamples=resamples)
 
 
@@ -206,7 +210,7 @@ def _measure_pairs(table: Table, embed: Embed, seed: int, resamples: int) -> Mea
     others = [text for role in roles for text in table.column(role)]
     search = search_of(table.column("anchor"), table.column("positive"), others)
     check_relevant(search.relevant, len(search.candidates), source=table.source)
-    queries, candidates = _embedded(embed, table.source, search.queries, search.candidates)
+    queries, candidates = embedded(embed, table.source, search.queries, search.candidates)
     return measure_retrieval(queries, candidates, search.relevant, source=table.source, seed=seed, resamples=resamples)
 
 
@@ -214,7 +218,7 @@ def _measure_labelled(table: Table, embed: Embed, seed: int, resamples: int) -> 
     texts, labels = table.column("text"), table.column("label")
     # Choosing the rows twice gives the same rows, and here saves encoding those that are not judged.
     rows = trial_of(labels, seed=seed, source=table.source).rows.tolist()
-    (embeddings,) = _embedded(embed, table.source, [texts[i] for i in rows])
+    (embeddings,) = embedded(embed, table.source, [texts[i] for i in rows])
     judged = [labels[i] for i in rows]
     found = measure_labels(embeddings, judged, source=table.source, seed=seed, resamples=resamples)
     return replace(found, left_out=len(table) - len(rows))
@@ -233,7 +237,7 @@ def _grades(scores: ArrayLike, *, source: str) -> NDArray[np.float64]:
     return grades
 
 
-def _embedded(embed: Embed, source: str, *columns: Sequence[str]) -> list[Vectors]:
+def embedded(embed: Embed, source: str, *columns: Sequence[str]) -> list[Vectors]:
     """The embeddings `(n, d)` of each column; each distinct text is embedded once, all in one call."""
     texts = list(dict.fromkeys(text for column in columns for text in column))
     place = {text: i for i, text in enumerate(texts)}

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import augment, convert, demo, encode, evaluate, mine, objectives, train
+from nearfar.commands import augment, convert, demo, encode, evaluate, export, mine, objectives, push, train
 from nearfar.errors import InputError, NearfarError
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(encode.encode)
+app.command()(export.export)
+app.command()(push.push)
 app.command()(augment.augment)
 app.command()(convert.convert)
 app.command()(mine.mine)

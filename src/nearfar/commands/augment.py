@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,6 +88,8 @@ def _text_role(table: Table, role: str | None, data: str) -> str:
 
 
 def _write(table: Table, role: str, views: Views, output: Path, *, epochs: int, seed: int, workers: int) -> None:
+    from nearfar.data.roles import GROUP
+    from nearfar.data.views.augment import ROWS
     from nearfar.data.views.augment import augment as augmented
     from nearfar.data.writing import write_table
 
@@ -99,9 +102,11 @@ def _write(table: Table, role: str, views: Views, output: Path, *, epochs: int, 
         def batches(made: Iterator[Pairs]) -> Iterator[dict[str, list[str]]]:
             for pairs in made:
                 unchanged.update(pairs.unchanged)
-                yield {"anchor": pairs.anchors, "positive": pairs.positives}
+                grouped = {GROUP: list(islice(groups, len(pairs.anchors)))} if GROUP in table.roles else {}
+                yield {"anchor": pairs.anchors, "positive": pairs.positives, **grouped}
                 bar.advance(task, len(pairs.anchors))
 
+        groups = (group for batch in table.batches(ROWS) for group in batch[GROUP] for _ in range(epochs))
         made = augmented(table, role, views, epochs=epochs, seed=seed, workers=workers)
         count = write_table(output, batches(made), overwrite=True)
     seconds = time.perf_counter() - start

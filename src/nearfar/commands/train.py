@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,21 +13,26 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from nearfar.commands.options import with_settings
 from nearfar.commands.shared import Columns, Overwrite, Where, console, open_streams, open_tables, show_measurements
+from nearfar.config import Config, read_config
 from nearfar.errors import InputError
-from nearfar.settings import Settings
+from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
     from nearfar.analysis import Measurement
     from nearfar.data import Table
     from nearfar.training import Outcome
-    from nearfar.training.loop import Step
+    from nearfar.training.fitting import Data
+    from nearfar.training.outcome import Step
 
 
 @with_settings
 def train(
-    data: Annotated[list[str], typer.Argument(help="Tables: files, folders, hub names; - with --stream.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the model.")],
     settings: dict[str, Any],
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tables: files, folders, hub names; - with --stream. May stand in --config."),
+    ] = None,
     column: Columns = None,
     where: Where = None,
     evaluate_on: Annotated[
@@ -36,13 +42,16 @@ def train(
     stream: Annotated[
         bool, typer.Option("--stream", help="Let the rows pass by without a copy on disk; wants --steps or --minutes.")
     ] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings from TOML, JSON or an earlier nearfar.json.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings from TOML, YAML, JSON; an earlier nearfar.json repeats its run.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Train an encoder so that near texts lie near each other.
 
     The columns say what the data is: anchor, positive (negative, or negative_1 ...): pairs; text, label: equal
-    labels are near; text alone: a text and another view of it. Options given here win over --config.
+    labels are near; text alone: a text and another view of it. Options given here win over --config, whose table run
+    may hold data, column, where, eval and stream.
 
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv
 
@@ -50,22 +59,59 @@ def train(
 
     Example: nearfar train notes.txt -o notes --view crop:keep=0.7 --view typo:probability=0.3
 
+    Example: nearfar train --config my-model/nearfar.json -o again
+
     Example: zcat huge.jsonl.gz | nearfar train - -o huge --stream --steps 10000 --eval dev.tsv
     """
-    from_file = Settings.read(config) if config else {}
-    Settings.build(from_file, str(config))  # by itself first, so that a fault is named after where it stands
-    chosen = Settings.build(from_file | settings)
+    file = read_config(config) if config else Config()
+    Settings.build(file.settings, str(config))  # by itself first, so that a fault is named after where it stands
+    recorded = Inputs.build(file.run, f"{config}: run")
+    chosen = Settings.build(_without_end(file, settings) | settings)
     check_settings(chosen)
-    run(
-        data,
-        output,
-        chosen,
-        columns=column,
-        where=where,
-        evaluate_on=evaluate_on or (),
-        stream=stream,
-        overwrite=overwrite,
-    )
+    named = {"data": data, "column": column, "where": where, "eval": evaluate_on, "stream": stream}
+    given = {name: value for name, value in named.items() if value}
+    inputs = Inputs.build(recorded.model_dump() | given)
+    if not inputs.data:
+        raise InputError("DATA: found none, wanted a table to train on, or a --config whose table run names one")
+    run(inputs, output, chosen, overwrite=overwrite, repeats=Repeated(str(config), file.record, given.keys()))
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """An earlier run that this one repeats.
+
+    Attributes:
+        file: its nearfar.json.
+        record: what that holds; empty where there is no earlier run.
+        anew: which inputs were named for this run.
+    """
+
+    file: str
+    record: Mapping[str, Any]
+    anew: Collection[str]
+
+    def check(self, data: Sequence[Data], evaluate_on: Sequence[Table]) -> None:
+        """Raise an InputError where the data has changed, and print what else differs."""
+        if not self.record:
+            return
+        from nearfar.training.recorded import check_unchanged, notes_of
+
+        columns = {"column", "where", "stream"} & set(self.anew)
+        anew = bool(columns) or "data" in self.anew
+        if not anew:
+            check_unchanged(self.record["data"], data, self.file)
+        if evaluate_on and not columns and "eval" not in self.anew:
+            check_unchanged(self.record["evaluate_on"], evaluate_on, self.file)
+        for note in notes_of(self.record, data, anew):
+            console.print(f"{self.file}: {note}", markup=False, soft_wrap=True)
+
+
+def _without_end(file: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's settings; of an earlier run, whose end is filled in, without it where a new one is given."""
+    ends = ("epochs", "steps", "minutes")
+    if not file.record or not any(name in given for name in ends):
+        return file.settings
+    return {name: value for name, value in file.settings.items() if name not in ends}
 
 
 def check_settings(settings: Settings) -> None:
@@ -78,36 +124,27 @@ def check_settings(settings: Settings) -> None:
     build_objective(settings.objective, temperature=settings.temperature)
 
 
-def run(
-    data: Sequence[str],
-    output: Path,
-    settings: Settings,
-    *,
-    columns: Sequence[str] | None,
-    where: Sequence[str] | None,
-    evaluate_on: Sequence[str],
-    stream: bool,
-    overwrite: bool,
-) -> None:
+def run(inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, repeats: Repeated) -> None:
     """Read, train, save, print."""
     from nearfar.training.output import check_free
 
-    check_free(output, overwrite, inputs=[*data, *evaluate_on])
-    opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
-    evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
+    check_free(output, overwrite, inputs=[*inputs.data, *inputs.eval])
+    opened = (open_streams if inputs.stream else open_tables)(
+        inputs.data, inputs.column, inputs.where, known=inputs.eval
+    )
+    evaluation = [_open_evaluation(source, inputs) for source in inputs.eval]
     with console.status("importing"):
         from nearfar.training import train as train_model
         from nearfar.training.output import save, whole_folder
+    repeats.check(opened, evaluation)
     with whole_folder(output, overwrite) as folder:
         with watching() as watch:
             outcome = train_model(opened, settings=settings, evaluate_on=evaluation, watch=watch)
-        save(folder, outcome, opened, title=output.name)
+        save(folder, outcome, opened, title=output.name, inputs=inputs)
     summarise(outcome, output)
 
 
-def _open_evaluation(
-    source: str, data: Sequence[str], columns: Sequence[str] | None, where: Sequence[str] | None
-) -> list[Table]:
+def _open_evaluation(source: str, inputs: Inputs) -> Table:
     """By the file's own roles where it has them, else as a training table, by --column and --where."""
     from nearfar.data import columns_of
     from nearfar.data.roles import find_roles
@@ -115,8 +152,8 @@ def _open_evaluation(
     try:
         find_roles(columns_of(source), None, source)
     except InputError:
-        return open_tables([source], columns, where, known=data)
-    return open_tables([source])
+        return open_tables([source], inputs.column, inputs.where, known=inputs.data)[0]
+    return open_tables([source])[0]
 
 
 @contextmanager

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, graded, labelled, pairs, views
+from nearfar.data.groups import Ids, duplicate_groups, groups_of_negatives
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.groups import Ids, duplicate_groups, groups_of_negatives
 from nearfar.training.sources import Batch
 
 Queue = Callable[[Batch], Tensor | None]

@@ -20,9 +20,9 @@ from nearfar.data.batches import (
     shuffled,
     temperature_weights,
 )
+from nearfar.data.groups import Ids
 from nearfar.errors import InputError
 from nearfar.settings import Settings
-from nearfar.training.groups import Ids
 from nearfar.training.sources import Batch, Source, Streamed, Tokenised, Vectors
 
 START = Position()

@@ -4,94 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from nearfar.analysis import Measurement, evaluate
-from nearfar.analysis.geometry import Sample, near_and_far
+from nearfar.analysis import Measurement
 from nearfar.data import Table
 from nearfar.data.streams import Stream
-from nearfar.data.views import Views
-from nearfar.data.views.embedding import Adversarial
-from nearfar.encoders import Encoder, open_encoder
-from nearfar.encoders.base import Change
-from nearfar.errors import InputError, RunError
+from nearfar.encoders import open_encoder
+from nearfar.errors import InputError
 from nearfar.objectives import Objective, build_objective
 from nearfar.settings import Settings
-from nearfar.training.contrasting import Contrasting
 from nearfar.training.feeds import Feed, TableFeed
 from nearfar.training.fitting import Data, check_suited, check_usable
 from nearfar.training.held_out import hold_out
-from nearfar.training.memory import Memory
+from nearfar.training.measuring import Measuring
 from nearfar.training.mining import Miner
-from nearfar.training.mixing import mixer
-from nearfar.training.perturbing import attacked, change_of
+from nearfar.training.outcome import Outcome, Step
 from nearfar.training.ready import make_feed, make_model, parse_views, resolved, token_dropout, with_end
-from nearfar.training.schedule import Budget, warm_up_and_decay
-from nearfar.training.sources import Batch
+from nearfar.training.schedule import Budget
+from nearfar.training.stepping import Stepper
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-
-OBJECTIVE_RATE = 1e-2
-"""Learning rate of what an objective itself learns, a scale or a bias."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a watcher of the run is shown after each step.
-
-    Attributes:
-        number: steps done.
-        progress: share of the run that is over, 0 to 1.
-        loss: a smoothed loss.
-        rows_per_second: rows of the tables trained on, a second of training.
-        measurements: the latest measurements, where this step made some.
-        note: something that a person may want to know of this step, or "".
-    """
-
-    number: int
-    progress: float
-    loss: float
-    rows_per_second: float
-    measurements: tuple[Measurement, ...] = ()
-    note: str = ""
-
-
-@dataclass
-class Outcome:
-    """A finished run.
-
-    Attributes:
-        model: the best model by the mean of the measurements' main figures; the last where nothing is measured.
-        settings: with every None resolved.
-        measurements: of `model`, with bootstrap intervals; empty where nothing is measured.
-        evaluate_on: the tables that were measured on, held-out parts included.
-        similarities: "before" and "after" -> cosines of near and of far pairs of the first of these tables.
-        history: one entry a measurement: step, progress, seconds, loss, figures of each table.
-        best_step: the step that `model` is from.
-        seconds: of training, measuring included.
-        interrupted: a person stopped the run early.
-        unchanged: view -> how many texts it could not change, over the whole run.
-    """
-
-    model: SentenceTransformer
-    settings: Settings
-    measurements: tuple[Measurement, ...] = ()
-    evaluate_on: tuple[Table, ...] = ()
-    similarities: dict[str, tuple[Sample, Sample]] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_step: int = 0
-    seconds: float = 0.0
-    interrupted: bool = False
-    unchanged: dict[str, int] = field(default_factory=dict)
 
 
 def train(
@@ -149,7 +86,11 @@ def train(
     settings = resolved(settings, encoder, views, data)
     feed = make_feed(data, encoder, objective, settings, views)
     settings = with_end(settings, encoder, feed)
-    return _Run(accelerator, encoder, objective, settings, feed, views, evaluate_on, watch).run()
+    stepper = Stepper(accelerator, encoder, objective, settings, views)
+    miner = Miner(encoder, settings, feed.sources) if isinstance(feed, TableFeed) else None
+    outcome = _Run(settings, feed, stepper, Measuring(encoder, evaluate_on), miner, watch).run()
+    outcome.unchanged = dict(views.unchanged)
+    return outcome
 
 
 def _held_out_parts(data: Sequence[Data], settings: Settings) -> tuple[list[Data], list[Table]]:
@@ -169,38 +110,16 @@ class _Run:
 
     def __init__(
         self,
-        accelerator: Accelerator,
-        encoder: Encoder,
-        objective: Objective,
         settings: Settings,
         feed: Feed,
-        views: Views,
-        evaluate_on: Sequence[Table],
+        stepper: Stepper,
+        measuring: Measuring,
+        miner: Miner | None,
         watch: Callable[[Step], None],
     ) -> None:
-        self.accelerator, self.encoder, self.objective = accelerator, encoder, objective
-        self.settings, self.feed, self.views = settings, feed, views
-        self.evaluate_on, self.watch = evaluate_on, watch
-        assert settings.learning_rate is not None
-        optimisers = [encoder.optimiser(settings.learning_rate)]
-        if isinstance(objective, torch.nn.Module) and [*objective.parameters()]:
-            optimisers.append(torch.optim.Adam(objective.parameters(), lr=OBJECTIVE_RATE))
-        self.optimisers = [accelerator.prepare(optimiser) for optimiser in optimisers]
-        self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
-        self.memory = Memory(encoder, size=settings.queue, momentum=settings.momentum) if settings.queue else None
-        self.contrasting = Contrasting(
-            encoder,
-            objective.by_direction,
-            settings.guide_margin,
-            self.memory.queue if self.memory else None,
-            mixer(settings.mixed) if settings.mixed else None,
-        )
-        self.change = change_of(views.views)
-        self.adversary = next((view for view in views.views if isinstance(view, Adversarial)), None)
-        self.miner = Miner(encoder, settings, feed.sources) if isinstance(feed, TableFeed) else None
-        self.outcome = Outcome(encoder.model, settings, evaluate_on=tuple(evaluate_on))
-        self.best_figure = -np.inf
-        self.best_state: dict[str, torch.Tensor] = {}
+        self.settings, self.feed, self.watch = settings, feed, watch
+        self.stepper, self.measuring, self.miner = stepper, measuring, miner
+        self.outcome = Outcome(stepper.encoder.model, settings, evaluate_on=tuple(measuring.tables))
         self.loss = float("nan")
 
     def run(self) -> Outcome:
@@ -214,7 +133,7 @@ class _Run:
                 started = time.monotonic()
                 note = self.miner.refresh(step) if self.miner else ""
                 _, batch = next(batches)
-                self._step(batch, progress)
+                self._smooth(self.stepper.step(batch, progress))
                 rows_done, busy = rows_done + len(batch.tokens[0]), busy + time.monotonic() - started
                 step, progress = step + 1, budget.progress(step + 1)
                 measurements: tuple[Measurement, ...] = ()
@@ -225,77 +144,37 @@ class _Run:
         except KeyboardInterrupt:
             self.outcome.interrupted = True
         self.outcome.seconds = time.monotonic() - budget.started
-        self.outcome.unchanged = dict(self.views.unchanged)
         self._finish(step)
         return self.outcome
 
     def _finish(self, step: int) -> None:
         """Take the best model and measure it well."""
-        if self.best_state:
-            self.encoder.model.load_state_dict(self.best_state)
-        else:
-            self.encoder.fold()
-            self.outcome.best_step = step
+        self.measuring.take_best(step)
+        self.outcome.best_step = self.measuring.best_step
         try:
-            self.outcome.measurements = self._measured(resamples=1000)
+            self.outcome.measurements = self.measuring.measured(resamples=1000)
             self._compare("after")
         except KeyboardInterrupt:  # a second one: the model is worth more than its last measurement
             self.outcome.interrupted = True
 
-    def _step(self, batch: Batch, progress: float) -> None:
-        groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
-        for group, rate in zip(groups, self.rates, strict=True):
-            group["lr"] = rate * warm_up_and_decay(progress, self.settings.warmup)
-        self.encoder.model.train()
-        loss = self._loss(batch)
-        value = loss.item()
-        if not np.isfinite(value):
-            raise RunError(f"{batch.source}: the loss became {value}; try a lower learning rate")
-        self.loss = value if np.isnan(self.loss) else self.SMOOTHING * self.loss + (1 - self.SMOOTHING) * value
-        self.accelerator.backward(loss)
-        if self.encoder.gradient_clip:
-            self.accelerator.clip_grad_norm_(self.encoder.model.parameters(), self.encoder.gradient_clip)
-        for optimiser in self.optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        if self.memory:
-            self.memory.update(batch)
-
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        def under(change: Change | None) -> torch.Tensor:
-            return self.objective(self.contrasting(batch, change))
-
-        change = self.change
-        if self.adversary and len(batch.tokens) > 1:
-            change = attacked(self.adversary, under, change)
-        return under(change)
+    def _smooth(self, loss: float) -> None:
+        self.loss = loss if np.isnan(self.loss) else self.SMOOTHING * self.loss + (1 - self.SMOOTHING) * loss
 
     def _measure(self, step: int, budget: Budget) -> tuple[Measurement, ...]:
-        if not self.evaluate_on:
-            return ()
-        self.encoder.fold()
-        measurements = self._measured(resamples=0)
-        figure = float(np.mean([m.figures[m.main] for m in measurements]))
-        if figure > self.best_figure:
-            self.best_figure, self.outcome.best_step = figure, step
-            state = self.encoder.model.state_dict()
-            self.best_state = {name: value.detach().clone() for name, value in state.items()}
-        self.outcome.history.append(
-            {
-                "step": step,
-                "progress": round(budget.progress(step), 4),
-                "seconds": round(time.monotonic() - budget.started, 2),
-                "loss": None if np.isnan(self.loss) else self.loss,
-                "measurements": [{"source": m.source, "task": m.task, **m.figures} for m in measurements],
-            }
-        )
+        measurements = self.measuring.measure(step)
+        if measurements:
+            self.outcome.history.append(
+                {
+                    "step": step,
+                    "progress": round(budget.progress(step), 4),
+                    "seconds": round(time.monotonic() - budget.started, 2),
+                    "loss": None if np.isnan(self.loss) else self.loss,
+                    "measurements": [{"source": m.source, "task": m.task, **m.figures} for m in measurements],
+                }
+            )
         return measurements
 
-    def _measured(self, resamples: int) -> tuple[Measurement, ...]:
-        self.encoder.model.eval()
-        return tuple(evaluate(self.encoder.model, table, resamples=resamples) for table in self.evaluate_on)
-
     def _compare(self, when: str) -> None:
-        if self.evaluate_on:
-            encode = partial(self.encoder.model.encode, show_progress_bar=False)
-            self.outcome.similarities[when] = near_and_far(self.evaluate_on[0], encode)
+        found = self.measuring.similarities()
+        if found is not None:
+            self.outcome.similarities[when] = found

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nearfar.data.groups import Ids
 from nearfar.encoders import Encoder
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.groups import Ids
 from nearfar.training.sources import Batch
 
 

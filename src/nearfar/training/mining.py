@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from nearfar.data.negatives.hits import Hits, Scores
+from nearfar.data.groups import Ids
 from nearfar.data.negatives.mining import mine
 from nearfar.data.negatives.rules import Limits, Rules
-from nearfar.data.negatives.search import as_unit
+from nearfar.data.negatives.search import VectorSearch, as_unit
 from nearfar.data.negatives.task import Task
 from nearfar.encoders import Encoder
 from nearfar.errors import InputError
 from nearfar.settings import Settings
-from nearfar.training.groups import Ids
 from nearfar.training.ready import embed_all
 from nearfar.training.sources import Source, Tokenised
 
@@ -26,40 +23,6 @@ WINDOW = 30
 
 MARGIN = 0.05
 """Share of its positive's score that a negative must stay below (NV-Retriever, de Souza et al. 2024)."""
-
-
-SCORES = 2**22
-"""Scores that are held at a time."""
-
-
-@dataclass(frozen=True)
-class PlainSearch:
-    """Search by cosine: everything compared with everything in float32.
-
-    `VectorSearch` first screens and then works out the scores of hundreds of candidates a query anew, in float64:
-    worth it for one careful search among millions, ten times as dear as this one among tens of thousands.
-
-    Attributes:
-        queries: ``(n, d)`` float32, rows of length 1 or 0.
-        candidates: ``(m, d)``, the same.
-    """
-
-    queries: Tensor
-    candidates: Tensor
-
-    def top(self, rows: slice, depth: int) -> Hits:
-        """The `depth` nearest candidates of a run of queries."""
-        runs = self.queries[rows].split(max(SCORES // max(len(self.candidates), 1), 1))
-        scores, places = (
-            torch.cat(parts).numpy()
-            for parts in zip(*((run @ self.candidates.T).topk(depth) for run in runs), strict=True)
-        )
-        return Hits(places, scores)
-
-    def pair_scores(self, queries: Ids, places: Ids) -> Scores:
-        """Cosines ``(p,)`` of pairs."""
-        scores: Scores = torch.linalg.vecdot(self.queries[queries], self.candidates[places]).numpy()
-        return scores
 
 
 @dataclass(frozen=True)
@@ -118,7 +81,7 @@ class Miner:
             seed=self.settings.seed + step,
         )
         try:
-            mined = mine(place.task, PlainSearch(as_unit(anchors), as_unit(candidates)), rules)
+            mined = mine(place.task, VectorSearch(as_unit(anchors), as_unit(candidates)), rules)
         except InputError:  # none is below the margin
             source.mined = None
             return 0

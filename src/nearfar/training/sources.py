@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.data import Table
+from nearfar.data.groups import Ids, number_texts, numbers_of
 from nearfar.data.roles import GROUP, MARKS
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.groups import Ids, number_texts, numbers_of
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]

@@ -1,17 +1,15 @@
 """Exact nearest neighbours by cosine, in bounded memory.
 
-A product of matrices in bfloat16 takes less than half the time of one in float32 where the processor has
-instructions for it, and is wrong by a few thousandths. So it screens: of each query it keeps the candidates whose
-rough score is highest, a few more than were asked for, and works out the scores of those alone in full. No candidate
-that was left out can be nearer than the worst one kept plus the error of the screen, which is known; a query whose
-answer does not clear that bar is screened again in float32. So the answer is that of comparing with everything.
+Where there is much to compare, a product in int8 screens (`screen.py`). The best few groups of candidates give a bar:
+so many candidates are at least as near. Whatever may clear it, given how wrong a rough score can be, is compared in
+full, and nothing else can belong to the answer. So the answer is that of comparing with everything.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,25 +17,24 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from nearfar.data.negatives.hits import Hits, Ids, Scores, in_order
+from nearfar.data.negatives.screen import GROUP, HALF, ROWS, RUN, Asked, Packed, rotation, worth
 
-ROWS, BLOCK, GROUP = 512, 4096, 4
-"""Queries and candidates of one product (4 MiB of scores, which stay in the cache), and candidates of a group: the
-best of four is found by two vectorised maxima."""
+SCREENED = 8192
+"""Candidates from which a screen pays."""
 
-SPREAD = BLOCK // GROUP
-"""Distance between the members of a group."""
+KEPT = 64 * 2**20
+"""Bytes of rounded candidates that are kept; more are rounded anew for every run of queries."""
 
-RUN = 16 * BLOCK
-"""Candidates whose scores are held before the best are kept: 64 MiB."""
+DOUBTFUL = 1024
+"""Groups of a query that may clear the bar; one with more, such as a vector of zeros, is compared with everything."""
 
-TOGETHER = 32
-"""Queries whose kept candidates are compared in full at a time."""
+PLAIN, SLACK = 16_384, 8
+"""Candidates of a product in float32, and how many more than asked for are kept: its shape decides its last digits."""
+
+MEMBERS = torch.arange(GROUP, dtype=torch.uint8)[:, None]
 
 PAIRS = 1024
-"""Pairs whose cosines are worked out at a time, for the same reason."""
-
-ROUNDING, SUMMED = 1.01 * 2.0**-9, 1e-5
-"""Error of a score in bfloat16, as a share of it: half a unit in the last place; and that of summing in float32."""
+"""Pairs whose cosines are worked out at a time, in the cache."""
 
 
 @dataclass(frozen=True)
@@ -47,103 +44,137 @@ class VectorSearch:
     Attributes:
         queries: ``(n, d)`` float32, rows of length 1 (`unit_`) or 0.
         candidates: ``(m, d)``, the same.
-        screen: dtype of the screening product; None takes the faster one of this machine. The answer is the same.
+        screen: whether rough scores come first; None decides by size and machine. The answer is the same.
     """
 
     queries: Tensor
     candidates: Tensor
-    screen: torch.dtype | None = None
+    screen: bool | None = None
 
     def top(self, rows: slice, depth: int) -> Hits:
         """The `depth` nearest candidates of a run of queries; equally near ones by their place."""
-        found = [self._top(chunk, depth) for chunk in self.queries[rows].split(ROWS)]
-        places, scores = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
-        return in_order(places, scores)
+        queries = self.queries[rows]
+        found = self._screened(queries, depth) if self._screens(depth) else self._plain(queries, depth)
+        return in_order(*(part.numpy() for part in found))
 
     def pair_scores(self, queries: Ids, places: Ids) -> Scores:
         """Cosines ``(p,)`` of pairs."""
         return pair_cosines(self.queries, self.candidates, torch.from_numpy(queries), torch.from_numpy(places)).numpy()
 
-    def _top(self, queries: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-        screen = self.screen or faster_screen(queries.shape[1])
-        places, scores, sure = self._screened(queries, depth, screen)
-        if screen != torch.float32 and not sure.all():
-            doubtful = (~sure).nonzero()[:, 0]
-            places[doubtful], scores[doubtful], _ = self._screened(queries[doubtful], depth, torch.float32)
+    def _screens(self, depth: int) -> bool:
+        if depth * GROUP > min(len(self.candidates), RUN):  # too few groups to find a bar
+            return False
+        wanted = len(self.candidates) >= SCREENED if self.screen is None else self.screen
+        return wanted and worth(self.candidates.shape[1])
+
+    def _plain(self, queries: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+        """Places and scores ``(r, depth)``, by products in float32; -1 and -inf where there are fewer candidates."""
+        found = [self._compared_with_all(part, depth) for part in queries.split(2 * ROWS)]
+        places, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
         return places, scores
 
-    def _screened(self, queries: Tensor, depth: int, screen: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Places and scores ``(r, depth)``, and for each query whether no other candidate can belong there.
+    def _compared_with_all(self, queries: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+        best, places = torch.empty((len(queries), 0)), torch.empty((len(queries), 0), dtype=torch.int64)
+        for start in range(0, len(self.candidates), PLAIN):
+            scores = queries @ self.candidates[start : start + PLAIN].T
+            new, at = scores.topk(min(depth + SLACK, scores.shape[1]))
+            best, places = _best(torch.cat([best, new], 1), torch.cat([places, start + at], 1), depth + SLACK)
+        rows = torch.arange(len(queries)).repeat_interleave(places.shape[1])
+        exact = pair_cosines(queries, self.candidates, rows, places.flatten()).view_as(places)
+        return _best(exact, places, depth)[::-1]
 
-        What falls short of the `depth`-th best rough score by twice the error of the screen needs no second look.
-        """
-        rounded = queries.to(screen)
-        near, rough = self._nearest(rounded, depth + max(depth, 32))
-        bar, last = rough[:, depth - 1], rough[:, -1]
-        largest = rough[:, 0].abs().maximum(last.abs().clamp(max=1))
-        wrong = (queries - rounded.float()).norm(dim=1) + self._error + SUMMED + ROUNDING * largest
-        needed = (rough >= (bar - 2 * wrong)[:, None]).sum(1)
-        places, scores = torch.empty((len(queries), depth), dtype=torch.int64), torch.empty((len(queries), depth))
-        for start in range(0, len(queries), TOGETHER):
-            part = slice(start, start + TOGETHER)
-            places[part], scores[part] = self._compared(queries[part], near[part, : int(needed[part].max())], depth)
-        return places, scores, (needed < rough.shape[1]) | (scores[:, -1] >= last + wrong)
+    def _screened(self, queries: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+        """The same by rough scores first."""
+        places = torch.full((len(queries), depth), -1)
+        scores = torch.full((len(queries), depth), -torch.inf)
+        sure = torch.ones(len(queries), dtype=torch.bool)
+        parts = [slice(start, start + ROWS) for start in range(0, len(queries), ROWS)]
+        asked = [Asked.of(queries[part]) for part in parts]
+        for run in self._runs():
+            for part, rounded in zip(parts, asked, strict=True):
+                near = _Near(queries[part], self.candidates, rounded, run)
+                sure[part] &= near.improve_(places[part], scores[part])
+        doubtful = (~sure).nonzero()[:, 0]
+        if len(doubtful):
+            places[doubtful], scores[doubtful] = self._plain(queries[doubtful], depth)
+        return places, scores
+
+    def _runs(self) -> Iterator[Packed]:
+        """All candidates, rounded."""
+        return iter(self._kept if self.candidates.numel() <= KEPT else self._packed())
 
     @cached_property
-    def _error(self) -> float:
-        """Most that rounding a candidate to bfloat16 can change its score with a vector of length 1."""
-        errors = ((block - block.bfloat16().float()).norm(dim=1).max().item() for block in self.candidates.split(RUN))
-        return max(errors, default=0.0) * 1.01  # a rounded query may be a little longer than 1
+    def _kept(self) -> list[Packed]:
+        return list(self._packed())
 
-    def _nearest(self, rounded: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Places and rough scores ``(r, count)`` of the best candidates, best first; -1 and -inf where there are fewer.
-
-        The best candidates are members of the best groups, of which there are a quarter to sort.
-        """
-        rows, blocks = len(rounded), min(RUN // BLOCK, -(-len(self.candidates) // BLOCK))
-        block = torch.empty((BLOCK, rounded.shape[1]), dtype=rounded.dtype)
-        products = torch.empty((blocks, rows, BLOCK), dtype=rounded.dtype)
-        half = torch.empty((rows, 2 * SPREAD), dtype=rounded.dtype)
-        groups = torch.empty((rows, blocks * SPREAD), dtype=rounded.dtype)
-        best = torch.full((rows, count), -torch.inf, dtype=rounded.dtype)
-        places = torch.full((rows, count), -1)
+    def _packed(self) -> Iterator[Packed]:
         for start in range(0, len(self.candidates), RUN):
-            parts = self.candidates[start : start + RUN].split(BLOCK)
-            for number, part in enumerate(parts):
-                product = torch.mm(rounded, block.copy_(_padded(part)).T, out=products[number])
-                product[:, len(part) :] = -torch.inf
-                torch.maximum(product[:, : 2 * SPREAD], product[:, 2 * SPREAD :], out=half)
-                column = number * SPREAD
-                torch.maximum(half[:, :SPREAD], half[:, SPREAD:], out=groups[:, column : column + SPREAD])
-            wide = len(parts) * SPREAD
-            group = groups[:, :wide].topk(min(count, wide), sorted=False).indices
-            member = (torch.arange(GROUP) * SPREAD + (group % SPREAD)[:, :, None]).flatten(1)
-            held_in = (group // SPREAD).repeat_interleave(GROUP, dim=1)
-            scores = products.flatten()[(held_in * rows + torch.arange(rows)[:, None]) * BLOCK + member]
-            best, chosen = torch.cat([best, scores], 1).topk(count)
-            places = torch.cat([places, start + held_in * BLOCK + member], 1).gather(1, chosen)
-        return places.masked_fill_(best == -torch.inf, -1), best.float()
-
-    def _compared(self, queries: Tensor, places: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-        """The `depth` best of these candidates ``(r, c)``, c being no less, by their scores in full."""
-        rows = torch.arange(len(queries)).repeat_interleave(places.shape[1])
-        scores = pair_cosines(queries, self.candidates, rows, places.flatten().clamp(min=0)).view_as(places)
-        best, at = scores.masked_fill_(places < 0, -torch.inf).topk(depth)
-        return places.gather(1, at), best
+            yield Packed.of(start, self.candidates[start : start + RUN])
 
 
-def _padded(part: Tensor) -> Tensor:
-    """A block of candidates with as many rows as all others."""
-    return part if len(part) == BLOCK else torch.cat([part, part.new_zeros((BLOCK - len(part), part.shape[1]))])
+@dataclass(frozen=True)
+class _Near:
+    """A few queries and a run of candidates, and who may be near whom."""
+
+    queries: Tensor
+    candidates: Tensor
+    asked: Asked
+    run: Packed
+
+    def improve_(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Put what is nearer into the best so far, both ``(r, depth)``; ``(r,)`` whether that is sure to be all."""
+        rough = self.run.scores(self.asked)[: len(self.queries)].view(len(self.queries), GROUP, -1)
+        groups = rough.amax(1)
+        bar = scores[:, -1] if bool((places[:, -1] >= 0).all()) else self._bar(rough, groups, places.shape[1])
+        row, place, sure = self._survivors(rough, groups, bar)
+        exact = pair_cosines(self.queries, self.candidates, row, place)
+        column = torch.arange(len(row)) - torch.searchsorted(row, torch.arange(len(bar)))[row]
+        wide = int(column.max()) + 1 if len(column) else 0
+        new, at = torch.full((len(bar), wide), -torch.inf), torch.full((len(bar), wide), -1)
+        new[row, column], at[row, column] = exact, place
+        scores[:], places[:] = _best(torch.cat([scores, new], 1), torch.cat([places, at], 1), scores.shape[1])
+        return sure
+
+    def _bar(self, rough: Tensor, groups: Tensor, depth: int) -> Tensor:
+        """``(r,)``: a cosine that `depth` candidates reach, the best ones of the best groups."""
+        group = groups.topk(depth, sorted=False).indices
+        is_best = rough.gather(2, group[:, None].expand(-1, GROUP, -1)) == groups.gather(1, group)[:, None]
+        member = (is_best * MEMBERS).amax(1).long()  # a quarter of the time of argmax
+        place = (self.run.start + member * groups.shape[1] + group).clamp_(max=len(self.candidates) - 1)
+        rows = torch.arange(len(groups)).repeat_interleave(depth)
+        return pair_cosines(self.queries, self.candidates, rows, place.flatten()).view_as(place).amin(1)
+
+    def _survivors(self, rough: Tensor, groups: Tensor, bar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows ``(s,)``, rising, and places of what may reach the bar; ``(r,)`` whether these are all of a row."""
+        steps, own = self.asked.steps, self.asked.wrong + rotation(self.queries.shape[1])[1]
+        least = ((bar - own - self.asked.lengths * self.run.wrong.max()) / steps - HALF).ceil_().clamp_(0, 255)
+        least = least.to(torch.uint8)
+        row, group = (groups >= least[:, None]).nonzero().unbind(1)
+        sure = torch.bincount(row, minlength=len(bar)) <= DOUBTFUL
+        if not bool(sure.all()):
+            row, group = row[sure[row]], group[sure[row]]
+        scores = rough[row, :, group]
+        at, member = (scores >= least[row, None]).nonzero().unbind(1)
+        row, place = row[at], member * groups.shape[1] + group[at]
+        most = (scores[at, member] + HALF) * steps[row] + own[row] + self.asked.lengths[row] * self.run.wrong[place]
+        place = place + self.run.start
+        there = (most >= bar[row]) & (place < len(self.candidates))
+        return row[there], place[there], sure
+
+
+def _best(scores: Tensor, places: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` best of each row, or all."""
+    best, at = scores.topk(min(count, scores.shape[1]))
+    return best, places.gather(1, at)
 
 
 def pair_cosines(first: Tensor, second: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Cosines ``(p,)`` of rows `left` of `first` with rows `right` of `second`, in float64 rounded to float32.
+    """Cosines ``(p,)`` of rows `left` of `first` with rows `right` of `second`.
 
-    A product of matrices rounds the same two rows differently in another tile; so equal vectors score equally.
+    A product of matrices rounds the same two rows differently in another tile; here equal vectors score equally.
     """
     parts = [
-        embedding(a, first).double().mul_(embedding(b, second)).sum(1).float()
+        embedding(a, first).mul_(embedding(b, second)).sum(1)
         for a, b in zip(left.split(PAIRS), right.split(PAIRS), strict=True)
     ]
     return torch.cat(parts)
@@ -151,24 +182,9 @@ def pair_cosines(first: Tensor, second: Tensor, left: Tensor, right: Tensor) -> 
 
 def unit_(vectors: Tensor) -> Tensor:
     """The rows of `vectors`, divided in place by their length; rows of zeros stay."""
-    for block in vectors.split(RUN):
+    for block in vectors.split(PLAIN):
         block /= block.norm(dim=1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny)
     return vectors
-
-
-@cache
-def faster_screen(width: int) -> torch.dtype:
-    """The dtype whose products are faster on this machine, found by trying both for a moment."""
-    seconds = {dtype: _product_seconds(dtype, width) for dtype in (torch.bfloat16, torch.float32)}
-    return min(seconds, key=seconds.__getitem__)
-
-
-def _product_seconds(dtype: torch.dtype, width: int) -> float:
-    left, right = torch.ones((ROWS, width), dtype=dtype), torch.ones((BLOCK, width), dtype=dtype)
-    left[:16] @ right.T  # the first product sets things up
-    start = time.perf_counter()
-    left @ right.T
-    return time.perf_counter() - start
 
 
 def as_unit(vectors: np.ndarray) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nearfar.data import Table
+from nearfar.data.tables import Table
 
 Ids = NDArray[np.int64]
 
