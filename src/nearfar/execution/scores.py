@@ -173,7 +173,7 @@ class Distances:
             wide = out[:, self.width :]
             self.dots.fill(rows, wide, _no_entries(out), start)
             hide_(out, ignored)
-            if wide.max() >= -self.bound:
+            if wide.amax() >= -self.bound:
                 row, column = (wide >= -self.bound).nonzero(as_tuple=True)
                 self.close = row, column
                 for part, apart in self._apart(rows, start):
