@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from nearfar.data import Table, read_table
     from nearfar.data.negatives import Limits, Mined, NoiseDistribution, Rules, mix_negatives
     from nearfar.encoders import open_model
-    from nearfar.errors import InputError, NearfarError, RunError
+    from nearfar.errors import InputError, NearfarError, RunError, Stopped
     from nearfar.execution import execution
-    from nearfar.execution.cached import cached, cached_encode
+    from nearfar.execution.cached import cached
+    from nearfar.execution.encode import cached_encode
     from nearfar.mining import mine_negatives
     from nearfar.objectives import (
         AlignUniformLoss,
@@ -43,11 +44,12 @@ if TYPE_CHECKING:
         TripletLoss,
     )
     from nearfar.settings import Settings
-    from nearfar.training import Outcome, train
+    from nearfar.training import Checkpoints, Outcome, train
 
 __all__ = [
     "AlignUniformLoss",
     "AnglELoss",
+    "Checkpoints",
     "CircleLoss",
     "CoSENTLoss",
     "Contrast",
@@ -75,6 +77,7 @@ __all__ = [
     "SigmoidLoss",
     "SoftNearestNeighborsLoss",
     "SpectralLoss",
+    "Stopped",
     "SupConLoss",
     "Table",
     "TripletLoss",
@@ -103,8 +106,9 @@ _HOMES = {
     "data": ("Table", "read_table"),
     "data.negatives": ("Limits", "Mined", "NoiseDistribution", "Rules", "mix_negatives"),
     "encoders": ("open_model",),
-    "errors": ("InputError", "NearfarError", "RunError"),
-    "execution.cached": ("cached", "cached_encode"),
+    "errors": ("InputError", "NearfarError", "RunError", "Stopped"),
+    "execution.cached": ("cached",),
+    "execution.encode": ("cached_encode",),
     "mining": ("mine_negatives",),
     "objectives": (
         "AlignUniformLoss",
@@ -129,7 +133,7 @@ _HOMES = {
         "TripletLoss",
     ),
     "settings": ("Settings",),
-    "training": ("Outcome", "train"),
+    "training": ("Checkpoints", "Outcome", "train"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

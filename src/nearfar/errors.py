@@ -10,5 +10,13 @@ class InputError(NearfarError, ValueError):
     what was wanted. The command exits with status 2."""
 
 
+class Stopped(NearfarError):  # noqa: N818 - it is no error
+    """The run was asked to stop and did, with a checkpoint to go on from. The command exits with status 0."""
+
+
 class RunError(NearfarError, RuntimeError):
     """The input was fine and the run still failed. The command exits with status 1."""
+
+
+class NotFiniteError(ValueError):
+    """A number that was to be finite is NaN or infinite; the message says where."""

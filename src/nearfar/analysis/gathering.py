@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nearfar.analysis import clustering, drift, geometry, hardness, invariance, neighbours, similarity, spectrum, tasks
+from nearfar.analysis import clustering, drift, geometry, neighbours, similarity, tasks
 from nearfar.analysis.analysis import Figure
 from nearfar.analysis.given import Given, Pairs
+from nearfar.analysis.hardness import BATCH, FRACTIONS, TEMPERATURES, gradient_norms, hardness
 from nearfar.analysis.intervals import bootstrap, interval
+from nearfar.analysis.invariance import ratios
 from nearfar.analysis.labels import codes_of
 from nearfar.analysis.retrieval import search_of
+from nearfar.analysis.spectrum import dimension_importance, length_shares, ranks_by_group, spectrum
 from nearfar.analysis.vectors import cosines
 from nearfar.analysis.verdicts import MEASURES, measure_named
 from nearfar.analysis.words import Text
@@ -26,7 +29,7 @@ class Options:
     """What decides the figures besides the data; see `analyse`."""
 
     temperature: float = 0.05
-    batch_size: int = hardness.BATCH
+    batch_size: int = BATCH
     k: int = 10
     seed: int = 0
     resamples: int = 1000
@@ -96,15 +99,15 @@ def space(out: Gathering) -> None:
     if out.allows(*names, rows=len(points)):
         out.add("uniformity", geometry.uniformity_by_row(points))
         out.add("mean_cosine", geometry.mean_cosine_by_row(points))
-        dimensions = spectrum.dimension_importance(points)
+        dimensions = dimension_importance(points)
         heaviest = int(dimensions.length.argmax())
-        share = spectrum.length_shares(points, heaviest)
+        share = length_shares(points, heaviest)
         out.add("largest_dimension", share, judged=lambda value: value * points.shape[1] ** 0.5)
         out.samples |= {"dimension_length": dimensions.length, "dimension_shared": dimensions.shared}
     if out.allows("effective_rank", "participation_ratio", rows=len(points)):
-        out.samples["spectrum"] = spectrum.spectrum(points)
+        out.samples["spectrum"] = spectrum(points)
         largest = min(points.shape[1], len(points) - 1)
-        by_group = spectrum.ranks_by_group(points, seed=options.seed)
+        by_group = ranks_by_group(points, seed=options.seed)
         for name, groups in zip(("effective_rank", "participation_ratio"), by_group, strict=True):
             out.add(name, groups, rows=len(points), judged=lambda value: value / largest)
 
@@ -132,7 +135,7 @@ def near_pairs(out: Gathering) -> None:
         return
     if out.allows("alignment", rows=len(pairs.anchors)):
         out.add("alignment", geometry.alignment_by_row(pairs.anchors, pairs.positives))
-        gap = spectrum.dimension_importance(pairs.anchors, pairs.positives).gap
+        gap = dimension_importance(pairs.anchors, pairs.positives).gap
         assert gap is not None
         out.samples["dimension_gap"] = gap
     if between is None:
@@ -160,23 +163,23 @@ def negatives(out: Gathering) -> None:
         out.leave_out(NO_FAR, "effective_negatives", "hardest_share", "gradient_norm", "gradient_tail")
         return
     settings = {"batch_size": options.batch_size, "groups": sides.groups, "seed": options.seed}
-    temperatures = sorted({*hardness.TEMPERATURES, options.temperature})
-    found = hardness.hardness(sides.anchors, sides.positives, temperatures=temperatures, **settings)  # type: ignore[arg-type]
+    temperatures = sorted({*TEMPERATURES, options.temperature})
+    found = hardness(sides.anchors, sides.positives, temperatures=temperatures, **settings)  # type: ignore[arg-type]
     told, at = found.negatives > 0, temperatures.index(options.temperature)
     share = float(1 / found.negatives[told].mean())
     out.add("effective_negatives", found.effective[at, told], judged=lambda value: value * share)
-    out.add("hardest_share", found.shares[at, hardness.FRACTIONS.index(0.1), told])
+    out.add("hardest_share", found.shares[at, FRACTIONS.index(0.1), told])
     effective = (found.effective[:, told] / found.negatives[told]).mean(axis=1)
     out.samples |= {
         "temperatures": np.array(temperatures),
-        "fractions": np.array(hardness.FRACTIONS),
+        "fractions": np.array(FRACTIONS),
         "effective_share": effective,
         "hardest_shares": found.shares[:, :, told].mean(axis=2),
     }
     if pairs is None:
         out.leave_out(NO_NEAR, "gradient_norm", "gradient_tail")
         return
-    norms = hardness.gradient_norms(pairs.anchors, pairs.positives, temperature=options.temperature, **settings)  # type: ignore[arg-type]
+    norms = gradient_norms(pairs.anchors, pairs.positives, temperature=options.temperature, **settings)  # type: ignore[arg-type]
     out.samples |= {"gradient_norms": norms, "near_cosines": cosines(pairs.anchors, pairs.positives)}
     out.add("gradient_norm", norms)
     if out.allows("gradient_tail", rows=len(norms)):
@@ -277,7 +280,7 @@ def views(out: Gathering, moved: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> N
         places = out.samples.get("neighbours")
         places = neighbours.nearest(points, k=1).places if places is None else places
         place = given.place[: len(np.asarray(left))]
-        found = invariance.ratios(left, right, points[place], points[places[place, 0]])
+        found = ratios(left, right, points[place], points[places[place, 0]])
         out.samples[name] = found
         out.add(name, found < 1)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,9 +13,19 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nearfar.commands.options import with_settings
-from nearfar.commands.shared import Columns, Overwrite, Where, console, open_streams, open_tables, show_measurements
+from nearfar.commands.resuming import Resuming, settle
+from nearfar.commands.shared import (
+    Columns,
+    Overwrite,
+    Where,
+    console,
+    open_streams,
+    open_tables,
+    rank,
+    show_measurements,
+)
 from nearfar.config import Config, read_config
-from nearfar.errors import InputError
+from nearfar.errors import InputError, RunError
 from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
     from nearfar.data import Table
     from nearfar.training import Outcome
     from nearfar.training.fitting import Data
-    from nearfar.training.outcome import Step
+    from nearfar.training.outcome import Reading, Step
 
 
 @with_settings
@@ -46,6 +57,13 @@ def train(
         Path | None, typer.Option(help="Settings from TOML, YAML, JSON; an earlier nearfar.json repeats its run.")
     ] = None,
     overwrite: Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")] = False,
+    resume_from: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Go on from this checkpoint, such as step-000200.")
+    ] = None,
+    resume_changed: Annotated[
+        bool, typer.Option("--resume-changed", help="Go on with another learning rate, or another end.")
+    ] = False,
 ) -> None:
     """Train an encoder so that near texts lie near each other.
 
@@ -58,6 +76,8 @@ def train(
     Example: nearfar train faq.csv -o faq --column anchor=question --column positive=answer --epochs 5
 
     Example: nearfar train notes.txt -o notes --view crop:keep=0.7 --view typo:probability=0.3
+
+    Example: nearfar train pairs.tsv -o my-model --eval dev.tsv --resume
 
     Example: nearfar train --config my-model/nearfar.json -o again
 
@@ -73,7 +93,14 @@ def train(
     inputs = Inputs.build(recorded.model_dump() | given)
     if not inputs.data:
         raise InputError("DATA: found none, wanted a table to train on, or a --config whose table run names one")
-    run(inputs, output, chosen, overwrite=overwrite, repeats=Repeated(str(config), file.record, given.keys()))
+    run(
+        inputs,
+        output,
+        chosen,
+        overwrite=overwrite,
+        repeats=Repeated(str(config), file.record, given.keys()),
+        resuming=Resuming(resume or resume_changed, resume_from, resume_changed),
+    )
 
 
 @dataclass(frozen=True)
@@ -119,29 +146,78 @@ def check_settings(settings: Settings) -> None:
     from nearfar.data.views import Views
 
     Views.parse(settings.view)
-    from nearfar.objectives import build_objective
+    from nearfar.objectives import build_objective, parse_objective
 
     build_objective(settings.objective, temperature=settings.temperature)
+    for word in settings.objective_for:
+        parse_objective(word.partition("=")[2])
 
 
-def run(inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, repeats: Repeated) -> None:
+def run(
+    inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, repeats: Repeated, resuming: Resuming
+) -> None:
     """Read, train, save, print."""
     from nearfar.training.output import check_free
 
+    if resuming.has_nothing_left(output, overwrite):
+        return
     check_free(output, overwrite, inputs=[*inputs.data, *inputs.eval])
-    opened = (open_streams if inputs.stream else open_tables)(
-        inputs.data, inputs.column, inputs.where, known=inputs.eval
-    )
-    evaluation = [_open_evaluation(source, inputs) for source in inputs.eval]
-    with console.status("importing"):
-        from nearfar.training import train as train_model
-        from nearfar.training.output import save, whole_folder
-    repeats.check(opened, evaluation)
-    with whole_folder(output, overwrite) as folder:
-        with watching() as watch:
-            outcome = train_model(opened, settings=settings, evaluate_on=evaluation, watch=watch)
-        save(folder, outcome, opened, title=output.name, inputs=inputs)
-    summarise(outcome, output)
+    with one_of_ranks(settings, inputs.data) as reading:
+        with reading:
+            open_data = open_streams if inputs.stream else open_tables
+            opened = open_data(inputs.data, inputs.column, inputs.where, known=inputs.eval)
+            evaluation = [_open_evaluation(source, inputs) for source in inputs.eval]
+        with console.status("importing"):
+            from nearfar.training import train as train_model
+            from nearfar.training.output import save, whole_folder
+        repeats.check(opened, evaluation)
+        with resuming.ready(output) as checkpoints:
+            with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
+                with watching() as watch:
+                    outcome, fault = _attempt(
+                        lambda: train_model(
+                            opened,
+                            settings=settings,
+                            evaluate_on=evaluation,
+                            watch=watch,
+                            folder=folder,
+                            checkpoints=checkpoints,
+                        )
+                    )
+                if folder:
+                    save(folder, outcome, opened, title=output.name, inputs=inputs)
+            if fault:
+                kept = f"the best model before that (step {outcome.best_step}) is in {output}"
+                raise RunError(f"{fault}; {kept}") from fault
+            if folder:
+                settle(checkpoints, output, settings.keep_after)
+            summarise(outcome, output)
+
+
+def _attempt(run: Callable[[], Outcome]) -> tuple[Outcome, RunError | None]:
+    """What came of a run, and why it ended early where it diverged after a model had become better than its start."""
+    from nearfar.training import DivergedError
+
+    try:
+        return run(), None
+    except DivergedError as error:
+        if not error.outcome.best_step:
+            raise
+        return error.outcome, error
+
+
+@contextmanager
+def one_of_ranks(settings: Settings, data: Sequence[str]) -> Iterator[AbstractContextManager[None]]:
+    """Where torchrun or the like has started several processes, one of them; gives the turn in which to read data."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield nullcontext()
+        return
+    if "-" in data:
+        raise InputError("-: found standard input for several ranks, wanted a file: each of them reads all rows")
+    from nearfar.training.ranks import first_rank_first, together
+
+    with together(settings.rank_timeout):
+        yield first_rank_first()
 
 
 def _open_evaluation(source: str, inputs: Inputs) -> Table:
@@ -161,20 +237,26 @@ def watching() -> Iterator[Callable[[Step], None]]:
     """A progress bar with loss, rate and the latest measurement; a line a measurement where no one watches."""
     columns = (
         TextColumn("training"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} rows/s  {task.fields[latest]}"),
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} rows/s  {task.fields[inside]}"),
+        TextColumn("{task.fields[latest]}"),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0, loss=float("nan"), rate=0.0, latest="")
+        task = bar.add_task("", total=1.0, loss=float("nan"), rate=0.0, inside="", latest="")
+        inside = ""
 
         def watch(step: Step) -> None:
-            fields: dict[str, Any] = {"loss": step.loss, "rate": step.rows_per_second}
+            nonlocal inside
+            inside = inside if step.reading is None else _inside(step.reading)
+            fields: dict[str, Any] = {"loss": step.loss, "rate": step.rows_per_second, "inside": inside}
+            for warning in step.warnings:
+                console.print(f"step {step.number}: warning: {warning}", markup=False, style="yellow")
             if step.note:
                 console.print(f"step {step.number}: {step.note}", markup=False)
             if step.measurements:
                 fields["latest"] = "  ".join(_brief(m) for m in step.measurements)
                 console.print(
                     f"step {step.number} ({step.progress:.0%})  loss {step.loss:.4f}"
-                    f"  {step.rows_per_second:,.0f} rows/s  {fields['latest']}",
+                    f"  {step.rows_per_second:,.0f} rows/s  {inside}  {fields['latest']}",
                     markup=False,
                 )
             bar.update(task, completed=step.progress, **fields)
@@ -187,8 +269,9 @@ def summarise(outcome: Outcome, output: Path) -> None:
     if outcome.interrupted:
         console.print(f"interrupted; the best model so far (step {outcome.best_step}) is in {output}", markup=False)
     else:
+        early = ", stopped early as no measurement was better" if outcome.stopped_early else ""
         console.print(
-            f"trained in {outcome.seconds:.1f} s; the best model (step {outcome.best_step}) is in {output}",
+            f"trained in {outcome.seconds:.1f} s{early}; the best model (step {outcome.best_step}) is in {output}",
             markup=False,
         )
     for view, count in outcome.unchanged.items():
@@ -196,6 +279,19 @@ def summarise(outcome: Outcome, output: Path) -> None:
             console.print(f"view {view}: {count:,} texts left as they were, with nothing to change", markup=False)
     if outcome.measurements:
         show_measurements(outcome.measurements)
+
+
+def _inside(reading: Reading) -> str:
+    """What a step looked like, in a few words."""
+    named = {
+        "lr": reading.learning_rate,
+        "gradient": reading.gradient_norm,
+        "align": reading.alignment,
+        "uniform": reading.uniformity,
+        "rank": reading.effective_rank,
+        "negatives": reading.effective_negatives,
+    }
+    return "  ".join(f"{name} {value:.3g}" for name, value in named.items() if value is not None)
 
 
 def _brief(measurement: Measurement) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,7 @@ class StaticEncoder:
     epochs: int = 8
     gradient_clip: float | None = None
     token_dropout: float = 0.0
+    chunk_tokens: int | None = None
 
     @classmethod
     def of(cls, model: SentenceTransformer, **options: Any) -> StaticEncoder:
@@ -139,12 +140,15 @@ class StaticEncoder:
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
 
+    def thinned(self, tokens: Tokens) -> Tokens:
+        if not (self.model.training and self.token_dropout):
+            return tokens
+        # torch's generator, so that one seed and one replay serve every encoder.
+        return tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
+
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         from sentence_transformers.sentence_transformer.modules import Normalize
 
-        if self.model.training and self.token_dropout:
-            # torch's generator, so that one seed and one replay serve every encoder.
-            tokens = tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
         means = mean_rows(self.vectors, self.log_weights, tokens) if change is None else self._changed(tokens, change)
         features: dict[str, Any] = {"sentence_embedding": means}
         modules = list(self.model)[1:]
@@ -168,6 +172,9 @@ class StaticEncoder:
         total = (change(embedding(places, used), mask) * mask[..., None]).sum(1)
         return total / mask.sum(1, keepdim=True).clamp(min=1)
 
+    def halve(self) -> int | None:
+        return None
+
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         if not (learning_rate or self.weight_learning_rate):
             raise InputError("learning_rate: found 0 for vectors and weights, wanted one of them above 0")
@@ -178,7 +185,19 @@ class StaticEncoder:
     def parameters(self) -> Sequence[Tensor]:
         return [rows for rows in (self.vectors, self.log_weights) if rows is not None]
 
+    def state(self) -> dict[str, Tensor]:
+        named = {"vectors": self.vectors, "log_weights": self.log_weights}
+        return {name: rows for name, rows in named.items() if rows is not None}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        for name, rows in self.state().items():
+            rows.copy_(state[name])
+
     @torch.no_grad()
     def fold(self) -> None:
         weights = 1 if self.log_weights is None else self.log_weights.exp()
         self.model[0].embedding.weight.copy_(weights * self.vectors)
+
+    def finish(self) -> None:
+        pass

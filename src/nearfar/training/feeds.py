@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from nearfar.data.batches import (
     BatchPlan,
+    Epoch,
     Order,
     Position,
     SourceRows,
@@ -23,6 +24,7 @@ from nearfar.data.batches import (
 from nearfar.data.groups import Ids
 from nearfar.errors import InputError
 from nearfar.settings import Settings
+from nearfar.training.objectives import weights_of
 from nearfar.training.sources import Batch, Source, Streamed, Tokenised, Vectors
 
 START = Position()
@@ -38,21 +40,56 @@ class Feed(Protocol):
     def steps_in_epoch(self) -> int | None:
         """Batches of an epoch; None where that is not known before it is over."""
 
+    def state(self) -> dict[str, Any]:
+        """What a position does not say of the batches to come, for `load`."""
 
-@dataclass(frozen=True)
+    def load(self, state: dict[str, Any]) -> None:
+        """Take on what `state` gave."""
+
+
+@dataclass
 class TableFeed:
-    """Batches of tables."""
+    """Batches of tables.
+
+    Attributes:
+        sources: ready.
+        plan: of their rows.
+        moving: whether an epoch's batches depend on the encoder as it is when the epoch begins.
+    """
 
     sources: Sequence[Source]
     plan: BatchPlan
+    moving: bool = False
+    known: tuple[int, Epoch] | None = field(default=None, init=False)
 
     @property
     def steps_in_epoch(self) -> int:
         return self.plan.steps_in_epoch()
 
     def batches(self, start: Position = START) -> Iterator[tuple[Position, Batch]]:
-        for position, number, rows in self.plan.batches(start):
+        for position, number, rows in self.plan.batches(start, epochs=self._epoch):
             yield position, self.sources[number].batch(rows, position.epoch)
+
+    def _epoch(self, number: int) -> Epoch:
+        if self.known is None or self.known[0] != number:
+            self.known = number, self.plan.epoch(number)
+        return self.known[1]
+
+    def state(self) -> dict[str, Any]:
+        if self.known is None or not self.moving:
+            return {}
+        epoch, (sources, rows) = self.known[0], zip(*self.known[1], strict=True)
+        return {
+            "epoch": epoch,
+            "sources": np.array(sources),
+            "rows": np.concatenate(rows),
+            "ends": np.cumsum([len(batch) for batch in rows]),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        if state:
+            batches = np.split(state["rows"], state["ends"][:-1])
+            self.known = state["epoch"], list(zip(state["sources"].tolist(), batches, strict=True))
 
 
 @dataclass(frozen=True)
@@ -65,6 +102,12 @@ class StreamFeed:
     @property
     def steps_in_epoch(self) -> None:
         return None
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        pass
 
     def batches(self, start: Position = START) -> Iterator[tuple[Position, Batch]]:
         position = start
@@ -102,9 +145,12 @@ def plan_of(sources: Sequence[Source], settings: Settings, vectors: Callable[[So
     """
     assert settings.batch_size is not None
     lengths = [len(source.table) for source in sources]
-    weights = None
+    weights: list[float] | None = None
     if settings.source_temperature is not None:
         weights = temperature_weights(lengths, temperature=settings.source_temperature)
+    if settings.weight_for:
+        more = weights_of(settings, [source.table.source for source in sources])
+        weights = [share * by for share, by in zip(weights or lengths, more, strict=True)]
     rows = [SourceRows(len(source.table), _order(source, settings, vectors)) for source in sources]
     return BatchPlan(rows, settings.batch_size, settings.seed, weights)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from nearfar.data.groups import Ids
 from nearfar.encoders import Encoder
 from nearfar.encoders.tokens import Tokens
+from nearfar.training.sharing import embedded
 from nearfar.training.sources import Batch
 
 
@@ -50,10 +52,21 @@ class Memory:
         place = min(1, len(batch.tokens) - 1)
         tokens, ids = self._newest(batch.tokens[place], _near(batch, place))
         self.copy.model.train()
-        embedded = self.copy.embed(tokens)
+        newest = embedded(self.copy, tokens)
         known = [] if self.embeddings is None else [self.embeddings]
-        self.embeddings = torch.cat([*known, embedded])[-self.size :]
+        self.embeddings = torch.cat([*known, newest])[-self.size :]
         self.ids = np.concatenate([self.ids, ids])[-self.size :]
+
+    def state(self) -> dict[str, Any]:
+        """The copy and the queue, for `load`."""
+        return {"copy": self.copy.state(), "embeddings": self.embeddings, "ids": self.ids}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take on what `state` gave."""
+        self.copy.load(state["copy"])
+        embeddings = state["embeddings"]
+        self.embeddings = None if embeddings is None else embeddings.to(self.copy.model.device)
+        self.ids = state["ids"]
 
     def _newest(self, tokens: Tokens, ids: Ids) -> tuple[Tokens, Ids]:
         rows = np.arange(max(0, len(ids) - self.size), len(ids))

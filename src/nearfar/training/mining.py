@@ -69,6 +69,15 @@ class Miner:
         found = sum(self._mine(mine, step) for mine in self.mines)
         return f"{found:,} negatives mined with the vectors of this step, stale until step {step + self.every}"
 
+    def state(self) -> list[Ids | None]:
+        """The mined negatives of each source, for `load`."""
+        return [mine.source.mined for mine in self.mines]
+
+    def load(self, state: Sequence[Ids | None]) -> None:
+        """Take on what `state` gave."""
+        for place, mined in zip(self.mines, state, strict=True):
+            place.source.mined = mined
+
     def _mine(self, place: _Mine, step: int) -> int:
         source = place.source
         anchors = embed_all(source.tokens["anchor"].take(place.anchor_rows), self.encoder)

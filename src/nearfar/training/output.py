@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -72,6 +73,13 @@ def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
         _remove_empty(made)
 
 
+def forget_stages(out: Path) -> None:
+    """Remove what `whole_folder` of a process that was killed has left of `out`."""
+    place = out.resolve()
+    for stage in place.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+        shutil.rmtree(stage, ignore_errors=True)
+
+
 def _take_place(stage: Path, out: Path) -> None:
     if not out.exists():
         os.rename(stage, out)
@@ -120,6 +128,9 @@ def describe(outcome: Outcome, data: Sequence[Data], inputs: Inputs | None = Non
         "seconds": round(outcome.seconds, 2),
         "interrupted": outcome.interrupted,
         "best_step": outcome.best_step,
+        "stopped_early": outcome.stopped_early,
         "measurements": [measurement.to_dict() for measurement in outcome.measurements],
         "history": outcome.history,
+        "readings": outcome.readings,
+        "warnings": outcome.warnings,
     }

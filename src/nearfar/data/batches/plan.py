@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,11 @@ import numpy as np
 from nearfar.data.batches.orders import Order, Rows, shuffled
 from nearfar.data.limits import check_least
 from nearfar.errors import InputError
+
+Epoch = list[tuple[int, Rows]]
+"""Batches of an epoch: source number and rows."""
+
+Epochs = Callable[[int], Epoch]
 
 
 @dataclass(frozen=True, order=True)
@@ -73,22 +78,28 @@ class BatchPlan:
         check_least("batch_size", self.batch_size, 2)
         _check_weights(self.weights, len(self.sources))
 
-    def batches(self, start: Position = Position()) -> Iterator[tuple[Position, int, Rows]]:
+    def batches(
+        self, start: Position = Position(), *, epochs: Epochs | None = None
+    ) -> Iterator[tuple[Position, int, Rows]]:
         """(position, source number, rows), without end, from `start` just as a run from the beginning goes on there.
+
+        Args:
+            start: where to begin.
+            epochs: in the place of `epoch`, where an order does not give the same batches twice.
 
         Raises:
             InputError: the epoch of `start` has fewer batches.
         """
         epoch, first = start.epoch, start.index
         while True:
-            batches = self.epoch(epoch)
+            batches = (epochs or self.epoch)(epoch)
             if first > len(batches):
                 raise InputError(f"start: found batch {first} of epoch {epoch}, wanted at most {len(batches)}")
             for index in range(first, len(batches)):
                 yield Position(epoch, index), *batches[index]
             epoch, first = epoch + 1, 0
 
-    def epoch(self, number: int) -> list[tuple[int, Rows]]:
+    def epoch(self, number: int) -> Epoch:
         """The batches of an epoch: (source number, rows)."""
         queues = [self._of_source(source, number) for source in range(len(self.sources))]
         turns = np.repeat(np.arange(len(queues)), [len(queue) for queue in queues])

@@ -1,0 +1,127 @@
+"""Stopping a run and going on with it: what --resume finds, what SIGTERM leaves."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nearfar.commands.shared import console, rank
+from nearfar.errors import InputError, Stopped
+
+if TYPE_CHECKING:
+    from nearfar.training import Checkpoints
+
+
+@dataclass(frozen=True)
+class Resuming:
+    """What the command line says of going on.
+
+    Attributes:
+        resume: from the last checkpoint.
+        name: from the checkpoint of this name.
+        changed: although the learning rate or the end is another.
+    """
+
+    resume: bool
+    name: str | None
+    changed: bool
+
+    @property
+    def asked(self) -> bool:
+        """Whether to go on at all."""
+        return self.resume or self.name is not None
+
+    def has_nothing_left(self, output: Path, overwrite: bool) -> bool:
+        """Whether the run is finished already, which is said; where an unfinished one begins or goes on is said too.
+
+        Raises:
+            InputError: there is an unfinished run, and neither --resume nor --overwrite.
+        """
+        from nearfar.training.checkpoints import checkpoints_in, folder_of
+
+        found = checkpoints_in(folder_of(output))
+        finished = (output / "nearfar.json").is_file() and not overwrite
+        if found and not (self.asked or overwrite):
+            raise InputError(
+                f"{found[-1]}: found a run that is not finished, wanted --resume to go on with it, or --overwrite to"
+                " begin anew"
+            )
+        if not self.asked:
+            return False
+        if found and finished:
+            raise InputError(
+                f"{output}: found a finished model beside the unfinished run {found[-1]}, wanted --resume with"
+                " --overwrite to put that run's model in its place"
+            )
+        if finished:
+            console.print(f"{output}: this run is finished; --overwrite trains it again", markup=False)
+        elif not found and self.name is None:
+            console.print(f"{output}: no checkpoint to go on from, so from the beginning", markup=False)
+        return finished
+
+    @contextmanager
+    def ready(self, output: Path) -> Iterator[Checkpoints]:
+        """Checkpoints for the run; within the block SIGTERM asks it to stop, and the way to go on is printed then."""
+        from nearfar.training import Checkpoints
+        from nearfar.training.checkpoints import folder_of
+        from nearfar.training.output import forget_stages
+
+        if self.asked and not rank():
+            forget_stages(output)
+        asked = threading.Event()
+        with _on_termination(asked):
+            try:
+                yield Checkpoints(
+                    folder_of(output),
+                    resume=self.resume,
+                    resume_from=self.name,
+                    resume_changed=self.changed,
+                    overwrite=True,  # `has_nothing_left` has seen to it
+                    stop=asked.is_set,
+                )
+            except Stopped as stopped:
+                console.print(f"{stopped}:\n{_line()}", markup=False, soft_wrap=True)
+
+
+def settle(checkpoints: Checkpoints, output: Path, keep: bool) -> None:
+    """Put the checkpoints of a finished run away: into its folder, or out of the world."""
+    if keep and checkpoints.folder.is_dir():
+        checkpoints.folder.rename(output / "checkpoints")
+    else:
+        checkpoints.remove()
+
+
+@contextmanager
+def _on_termination(asked: threading.Event) -> Iterator[None]:
+    """Within the block a first SIGTERM sets the event; a second one ends the process as usual."""
+
+    def hear(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGTERM, before)
+
+    if threading.current_thread() is not threading.main_thread():  # the only one that may listen
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _line() -> str:
+    """This command line, going on."""
+    words, left = ["nearfar"], iter(sys.argv[1:])
+    for word in left:
+        if word == "--resume-from":
+            next(left, None)
+        elif word != "--resume" and not word.startswith("--resume-from="):
+            words.append(word)
+    return shlex.join([*words, "--resume"])

@@ -1,0 +1,91 @@
+"""What makes a run this run and no other: settings, data, encoder; and in what two runs differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from nearfar.data import Table
+from nearfar.encoders import Encoder
+from nearfar.objectives import Objective
+from nearfar.settings import Settings
+from nearfar.training.fitting import Data
+from nearfar.training.recorded import described
+
+NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "track", "log_folder", "rank_timeout")
+"""Settings that change nothing that is learnt."""
+
+CHANGEABLE = (
+    *("learning_rate", "weight_learning_rate", "warmup"),
+    *("epochs", "steps", "minutes", "patience"),
+    *("max_bytes", "strip_rows", "chunk_tokens", "keep_mib"),
+)
+"""Settings that a run may go on with changed, where that is asked for: rates, the end, and room for scores."""
+
+HEAD = 1_000
+"""Rows of a stream by which it is known again."""
+
+
+def identity(
+    settings: Settings,
+    data: Sequence[Data],
+    evaluate_on: Sequence[Table],
+    objectives: Sequence[Objective],
+    encoder: Encoder,
+) -> dict[str, Any]:
+    """What has to be equal for a run to go on as it would have gone, as JSON gives it back.
+
+    Args:
+        settings: with every None resolved.
+        data: as the user gave it.
+        evaluate_on: tables that are measured on.
+        objectives: what pulls and pushes.
+        encoder: before the first step.
+    """
+    vocabulary = json.dumps(sorted(encoder.model[0].tokenizer.get_vocab().items()))
+    found = {
+        "settings": settings.model_dump(exclude=set(NO_MATTER)),
+        "objective": ", ".join(type(objective).__name__ for objective in objectives),
+        "data": [_known_by(one) for one in data],
+        "evaluate_on": [_known_by(table) for table in evaluate_on],
+        "encoder": {
+            "shapes": [list(parameter.shape) for parameter in encoder.parameters()],
+            "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest(),
+        },
+    }
+    known: dict[str, Any] = json.loads(json.dumps(found))
+    return known
+
+
+def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> what was and what is, of all that differs; a setting is called by its bare name."""
+    found: dict[str, str] = {}
+    for part, prefix in (("data", ""), ("evaluate_on", "measured on ")):
+        sources: Iterator[tuple[dict[str, Any], dict[str, Any]]] = zip_longest(was[part], now[part], fillvalue={})
+        for old, new in sources:
+            found |= dict(_differing(f"{prefix}{(new or old)['source']}: ", old, new))
+    found |= dict(_differing("", {"objective": was["objective"]}, {"objective": now["objective"]}))
+    found |= dict(_differing("", was["settings"], now["settings"]))
+    return found | dict(_differing("encoder: ", was["encoder"], now["encoder"]))
+
+
+def _known_by(data: Data) -> dict[str, Any]:
+    if isinstance(data, Table):
+        return described(data)
+    return described(data) | {"first rows": data.head(HEAD).fingerprint}
+
+
+def _differing(prefix: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in {**was, **now}:
+        old, new = was.get(name), now.get(name)
+        moved = name == "source" and was.get("fingerprint") is not None  # the same rows under another name
+        if old != new and not moved:
+            yield f"{prefix}{name}", f"was {_shown(old)}, is {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
