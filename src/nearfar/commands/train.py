@@ -93,14 +93,9 @@ def train(
     inputs = Inputs.build(recorded.model_dump() | given)
     if not inputs.data:
         raise InputError("DATA: found none, wanted a table to train on, or a --config whose table run names one")
-    run(
-        inputs,
-        output,
-        chosen,
-        overwrite=overwrite,
-        repeats=Repeated(str(config), file.record, given.keys()),
-        resuming=Resuming(resume or resume_changed, resume_from, resume_changed),
-    )
+    repeats = Repeated(str(config), file.record, given.keys())
+    resuming = Resuming(resume or resume_changed, resume_from, resume_changed)
+    run(inputs, output, chosen, overwrite=overwrite, repeats=repeats, resuming=resuming)
 
 
 @dataclass(frozen=True)
