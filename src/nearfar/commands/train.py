@@ -83,19 +83,25 @@ def train(
 
     Example: zcat huge.jsonl.gz | nearfar train - -o huge --stream --steps 10000 --eval dev.tsv
     """
+    named = {"data": data, "column": column, "where": where, "eval": evaluate_on, "stream": stream}
+    inputs, chosen, repeats = _told(config, settings, {name: value for name, value in named.items() if value})
+    resuming = Resuming(resume or resume_changed, resume_from, resume_changed)
+    run(inputs, output, chosen, overwrite=overwrite, repeats=repeats, resuming=resuming)
+
+
+def _told(
+    config: Path | None, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Inputs, Settings, Repeated]:
+    """Inputs and settings of the file and of the command line, which wins."""
     file = read_config(config) if config else Config()
     Settings.build(file.settings, str(config))  # by itself first, so that a fault is named after where it stands
     recorded = Inputs.build(file.run, f"{config}: run")
-    chosen = Settings.build(_without_end(file, settings) | settings)
+    chosen = Settings.build(_without_end(file, settings) | dict(settings))
     check_settings(chosen)
-    named = {"data": data, "column": column, "where": where, "eval": evaluate_on, "stream": stream}
-    given = {name: value for name, value in named.items() if value}
-    inputs = Inputs.build(recorded.model_dump() | given)
+    inputs = Inputs.build(recorded.model_dump() | dict(given))
     if not inputs.data:
         raise InputError("DATA: found none, wanted a table to train on, or a --config whose table run names one")
-    repeats = Repeated(str(config), file.record, given.keys())
-    resuming = Resuming(resume or resume_changed, resume_from, resume_changed)
-    run(inputs, output, chosen, overwrite=overwrite, repeats=repeats, resuming=resuming)
+    return inputs, chosen, Repeated(str(config), file.record, given.keys())
 
 
 @dataclass(frozen=True)
