@@ -70,17 +70,11 @@ def train(
     data = given = [data] if isinstance(data, Table | Stream) else list(data)
     settings = settings or Settings()
     objective = objective or build_objective(settings.objective, temperature=settings.temperature)
-    if not data:
-        raise InputError("data: found none, wanted at least one table to train on")
-    for one in data:
-        check_usable(one, objective)
+    _check_all(data, objective)
     views = parse_views(settings, data)
     check_suited(data, objective, settings, views.views)
     accelerator = Accelerator()
-    if accelerator.num_processes > 1:
-        raise InputError(
-            f"found {accelerator.num_processes} processes, wanted 1: training across ranks is not built yet"
-        )
+    _check_alone(accelerator)
     set_seed(settings.seed)
     model = model or make_model(data, settings)
     evaluate_on = list(evaluate_on)
@@ -103,6 +97,20 @@ def train(
         keeper = Keeper(checkpoints, settings, identity(settings, given, evaluate_on, objective, encoder))
     run = _Run(settings, feed, stepper, Measuring(encoder, evaluate_on), miner, watch, keeper, views.unchanged)
     return run.run()
+
+
+def _check_all(data: Sequence[Data], objective: Objective) -> None:
+    if not data:
+        raise InputError("data: found none, wanted at least one table to train on")
+    for one in data:
+        check_usable(one, objective)
+
+
+def _check_alone(accelerator: Accelerator) -> None:
+    if accelerator.num_processes > 1:
+        raise InputError(
+            f"found {accelerator.num_processes} processes, wanted 1: training across ranks is not built yet"
+        )
 
 
 def _held_out_parts(data: Sequence[Data], settings: Settings) -> tuple[list[Data], list[Table]]:
