@@ -24,10 +24,12 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/static_training.py
 	$(BIN)/python benchmarks/objectives.py
 	$(BIN)/python benchmarks/mining.py
+	$(BIN)/python benchmarks/analysis.py
 
 docs: .venv/.docs
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/generate_views.py
+	$(BIN)/python docs/generate_analysis.py
 	$(BIN)/mkdocs build --strict
 
 clean:

@@ -62,3 +62,8 @@ def test_the_page_of_views_is_what_its_script_writes() -> None:
         pytest.skip("WordNet is not installed (apt-get install wordnet-base)")
     page = (DOCS / "views.md").read_text("utf-8")
     assert script("generate_views").written(page) == page
+
+
+def test_the_page_of_the_analysis_is_what_its_script_writes() -> None:
+    page = (DOCS / "analysis.md").read_text("utf-8")
+    assert script("generate_analysis").written(page) == page

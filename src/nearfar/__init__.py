@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from nearfar.encoders import open_model
     from nearfar.errors import InputError, NearfarError, RunError, Stopped
     from nearfar.execution import execution
-    from nearfar.execution.cached import cached, cached_encode
+    from nearfar.execution.cached import cached
+    from nearfar.execution.encode import cached_encode
     from nearfar.mining import mine_negatives
     from nearfar.objectives import (
         AlignUniformLoss,
@@ -106,7 +107,8 @@ _HOMES = {
     "data.negatives": ("Limits", "Mined", "NoiseDistribution", "Rules", "mix_negatives"),
     "encoders": ("open_model",),
     "errors": ("InputError", "NearfarError", "RunError", "Stopped"),
-    "execution.cached": ("cached", "cached_encode"),
+    "execution.cached": ("cached",),
+    "execution.encode": ("cached_encode",),
     "mining": ("mine_negatives",),
     "objectives": (
         "AlignUniformLoss",

@@ -16,3 +16,7 @@ class Stopped(NearfarError):  # noqa: N818 - it is no error
 
 class RunError(NearfarError, RuntimeError):
     """The input was fine and the run still failed. The command exits with status 1."""
+
+
+class NotFiniteError(ValueError):
+    """A number that was to be finite is NaN or infinite; the message says where."""

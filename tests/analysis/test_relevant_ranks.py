@@ -7,11 +7,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfar.analysis import retrieval
 from nearfar.analysis.retrieval import Search, figures_by_query, relevant_ranks, search_of
+from nearfar.analysis.vectors import unit
 
 
 def ranked_by_hand(query: np.ndarray, candidates: np.ndarray) -> list[int]:
@@ -58,6 +60,26 @@ def test_equals_the_definition(seed: int) -> None:
     for i, query in enumerate(queries):
         wanted = figures_by_hand(ranked_by_hand(query, candidates), relevant[i])
         assert {name: values[i] for name, values in found.items()} == pytest.approx(wanted, abs=1e-12)
+
+
+def test_equals_trec_eval() -> None:
+    """NIST's own program, by pytrec_eval. It ranks equal scores by name, so here no two candidates are equal."""
+    random = np.random.default_rng(0)
+    queries, candidates = random.normal(size=(50, 6)), random.normal(size=(80, 6))
+    relevant = [random.choice(80, random.integers(1, 15), replace=False).tolist() for _ in range(50)]
+    scores = (unit(queries) @ unit(candidates).T).tolist()
+    judged = {str(i): {str(j): 1 for j in found} for i, found in enumerate(relevant)}
+    run = {str(i): {str(j): score for j, score in enumerate(row)} for i, row in enumerate(scores)}
+    best = {i: dict(sorted(row.items(), key=lambda item: -item[1])[:10]) for i, row in run.items()}
+    whole = pytrec_eval.RelevanceEvaluator(judged, {"recall.1,10", "ndcg_cut.10"}).evaluate(run)
+    first = pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"}).evaluate(best)
+    found = figures_by_query(relevant_ranks(queries, candidates, relevant))
+    for i in range(50):
+        theirs = whole[str(i)]
+        assert found["mrr@10"][i] == pytest.approx(first[str(i)]["recip_rank"])
+        assert found["ndcg@10"][i] == pytest.approx(theirs["ndcg_cut_10"])
+        assert found["recall@1"][i] == pytest.approx(theirs["recall_1"])
+        assert found["recall@10"][i] == pytest.approx(theirs["recall_10"])
 
 
 @settings(deadline=None, max_examples=40)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from nearfar.data.views.embedding import Cutoff, Shuffle
 from nearfar.encoders import build_static, open_encoder
-from nearfar.encoders.open import TransformerEncoder
+from nearfar.encoders.base import AtOnce
 from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
+from nearfar.encoders.transformer import TransformerEncoder
 
 TEXTS = ["the cat sat on the mat", "two dogs ran", "", "a", "some old car near that old house"]
 WORDS = " ".join(TEXTS).split()
@@ -132,7 +133,7 @@ def test_only_a_texts_own_tokens_are_in_the_mask(opened: TransformerEncoder) -> 
     assert tokenizer.unk_token_id in tokens.ids
     assert tokenizer.mask_token_id in tokens.ids
     with torch.no_grad():
-        opened.embed(tokens, change=look)
+        opened.embed(tokens, change=AtOnce(look))
     for row, mask in zip(tokens.rows(), seen[0], strict=True):
         own = [token not in (tokenizer.cls_token_id, tokenizer.sep_token_id) for token in row]
         assert mask.tolist() == own + [False] * (len(mask) - len(own))

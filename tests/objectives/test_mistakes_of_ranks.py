@@ -12,7 +12,7 @@ from torch import Tensor
 
 import nearfar as nf
 from nearfar.objectives import REGISTRY
-from tests.objectives.ranks import run
+from tests.ranks import run
 
 SIZES = ((3, 1, 4), (5, 3))
 """Rows of each rank, for three ranks and for two."""

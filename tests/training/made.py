@@ -20,6 +20,20 @@ def texts(count: int, seed: int = 0) -> list[str]:
     return list(found)
 
 
+def translations(count: int, seed: int = 0) -> nf.Table:
+    """Anchors, and each word of theirs in another language: near only once that is learnt."""
+    generator, syllables = np.random.default_rng(seed), "ka lo mi tu ne ra so vi pe du".split()
+    known = {
+        f"{a}{b}": f"{b}{c}{a}"
+        for a in syllables
+        for b, c in zip(syllables, syllables[3:] + syllables[:3], strict=True)
+    }
+    rows = [generator.choice(list(known), 4) for _ in range(count)]
+    return nf.Table.from_columns(
+        {"anchor": [" ".join(row) for row in rows], "positive": [" ".join(known[word] for word in row) for row in rows]}
+    )
+
+
 def pairs_table(count: int = 20, negatives: bool = False) -> nf.Table:
     """Anchors and positives, all different."""
     every = texts(3 * count)

@@ -14,6 +14,7 @@ from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed
+from nearfar.training.objectives import Objectives
 from nearfar.training.ready import make_feed
 from nearfar.training.sources import Batch, Passing, Streamed
 from tests.training.made import encoder, pairs_table, texts
@@ -35,7 +36,7 @@ def feed(which: str) -> Feed:
     }[which]
     names = ["dropout"] if which == "tables" else ["crop:keep=0.5"]
     settings = Settings(batch_size=4, steps=50, view=names, buffer=6, seed=3)
-    return make_feed(data, encoder(), nf.InfoNCELoss(), settings, Views.parse(names))
+    return make_feed(data, encoder(), Objectives(nf.InfoNCELoss()), settings, Views.parse(names))
 
 
 def seen(batches: Iterator[tuple[Position, Batch]], count: int) -> list[Seen]:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nearfar as nf
+from nearfar.data.groups import groups_of_negatives
 from nearfar.data.views.embedding import Adversarial, Gaussian
 from nearfar.encoders.base import Change
 from nearfar.settings import Settings
 from nearfar.training.contrasting import Contrasting
-from nearfar.training.groups import groups_of_negatives
 from nearfar.training.memory import Memory
 from nearfar.training.mining import MARGIN, WINDOW, Miner
 from nearfar.training.mixing import mixer

@@ -261,7 +261,9 @@ def test_nan_says_where_and_what_is_left(every: int | None, tmp_path: Path, monk
 
     monkeypatch.setattr(nf.InfoNCELoss, "__call__", burst)
     settings = nf.Settings(**SMALL | {"checkpoint_every": every}, steps=20)
-    with pytest.raises(nf.RunError, match=r"step 9 \(batch 1 of epoch 1\): memory: the loss became nan") as error:
+    with pytest.raises(
+        nf.RunError, match=r"step 9 \(batch 2 of epoch 2: 6 rows of memory\): the loss became nan"
+    ) as error:
         run(pairs(), settings, nf.Checkpoints(tmp_path))
     assert "learning rate" in str(error.value)
     assert ("step-000008" in str(error.value)) == (every == 2)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nearfar as nf
+from nearfar.data.groups import duplicate_groups, groups_of_negatives
 from nearfar.encoders import build_static, open_encoder
 from nearfar.training.contrasting import Contrasting
 from nearfar.training.fitting import check_usable, contrast_for
-from nearfar.training.groups import duplicate_groups, groups_of_negatives
 from nearfar.training.held_out import hold_out
 from nearfar.training.sources import Tokenised
 

@@ -15,9 +15,11 @@ BATCHES_A_STEP = 16
 
 
 def encoder(
-    model: SentenceTransformer, batch_size: int = 64, progress: bool = False
+    model: SentenceTransformer, batch_size: int = 64, progress: bool = False, prompt: str | None = None
 ) -> Callable[[Sequence[str]], np.ndarray]:
     """`model.encode` into numpy, `batch_size` texts at a time, with a bar on the terminal if `progress`.
+
+    `prompt` is put before each text; None leaves that to the model.
 
     `encode` puts a model into evaluation mode for good; here it is put back into the mode it was in.
     """
@@ -25,14 +27,16 @@ def encoder(
     def encode(texts: Sequence[str]) -> np.ndarray:
         training = model.training
         try:
-            return _encoded(model, texts, batch_size, progress)
+            return _encoded(model, texts, batch_size, progress, prompt)
         finally:
             model.train(training)
 
     return encode
 
 
-def _encoded(model: SentenceTransformer, texts: Sequence[str], batch_size: int, progress: bool) -> np.ndarray:
+def _encoded(
+    model: SentenceTransformer, texts: Sequence[str], batch_size: int, progress: bool, prompt: str | None
+) -> np.ndarray:
     """Embeddings `(n, d)`. Steps take texts of like length, so that a batch holds little padding."""
     from rich.progress import track
 
@@ -42,6 +46,7 @@ def _encoded(model: SentenceTransformer, texts: Sequence[str], batch_size: int, 
         model.encode(
             [texts[i] for i in order[start : start + step]],
             batch_size=batch_size,
+            prompt=prompt,
             convert_to_numpy=True,
             show_progress_bar=False,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Columns `(c, ..., n)` to figures `(f, ...)`, whatever stands in the middle."""
@@ -49,3 +49,9 @@ def bootstrap(
         random_state=np.random.default_rng(seed),
     ).confidence_interval
     return [(float(low), float(high)) for low, high in zip(interval.low, interval.high, strict=True)]
+
+
+def interval(by_row: ArrayLike, *, resamples: int = 1000, seed: int = 0) -> tuple[float, float] | None:
+    """The interval of a figure that is the mean of `by_row` `(n,)`; None where nothing can be said."""
+    ends = bootstrap(np.asarray(by_row, dtype=np.float64)[None], means, resamples=resamples, seed=seed)
+    return ends[0] if ends else None

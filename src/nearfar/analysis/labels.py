@@ -32,6 +32,11 @@ class Trial:
     neighbours: int
 
 
+def codes_of(labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Labels as numbers from 0, in the order of their names: `(n,)`."""
+    return np.asarray(np.unique(np.asarray(labels), return_inverse=True)[1], dtype=np.int64)
+
+
 def trial_of(labels: Sequence[Hashable], *, seed: int, source: str) -> Trial:
     """The rows of `labels` that can be cross-validated.
 

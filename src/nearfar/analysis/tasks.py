@@ -27,6 +27,7 @@ from nearfar.analysis.intervals import Statistic, bootstrap, means
 from nearfar.analysis.labels import hits_by_row, trial_of
 from nearfar.analysis.retrieval import check_relevant, figures_by_query, relevant_ranks, search_of
 from nearfar.analysis.vectors import Vectors, cosines, finite
+from nearfar.encoders.prompts import prompt_of
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ Task = Literal["sts", "retrieval", "labels"]
 Embed = Callable[[Sequence[str]], np.ndarray]
 """Texts to embeddings `(n, d)`, in their order."""
 
+ByRole = Callable[[str], Embed]
+"""Which of them a role's texts go to."""
+
 MAIN: Mapping[Task, str] = {"sts": "spearman", "retrieval": "mrr@10", "labels": "knn_accuracy"}
 
 
@@ -47,7 +51,8 @@ class Measurement:
 
     `rows` is what the figures go over: sentence pairs, distinct anchors, or labelled texts; `left_out` the
     labelled texts that were not judged (see `labels.trial_of`). `intervals` has the keys of `figures`, or is
-    empty where no resamples were asked for.
+    empty where no resamples were asked for. `by_row` holds what the figures are worked out of, `(rows,)` each: the
+    `score` and `cosine` of each pair for sts, else the figures of each query or text.
     """
 
     task: Task
@@ -56,6 +61,7 @@ class Measurement:
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     left_out: int = 0
+    by_row: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def main(self) -> str:
@@ -84,13 +90,17 @@ def measure(table: Table, embed: Embed, *, seed: int = 0, resamples: int = 1000)
     Raises `InputError`, naming the table, where it cannot be measured on (a table of texts alone, constant
     scores, one candidate, one label) or `embed` returns the wrong number of rows, NaN or infinity.
     """
+    return _measure(table, lambda role: embed, seed, resamples)
+
+
+def _measure(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
     if table.kind == "texts":
         raise InputError(
             f"{table.source}: texts alone leave nothing to measure against, wanted the columns text and "
             "label, or anchor and positive, or sentence1, sentence2 and score"
         )
     by_kind = {"scored": _measure_scored, "pairs": _measure_pairs, "labelled": _measure_labelled}
-    return by_kind[table.kind](table, embed, seed, resamples)
+    return by_kind[table.kind](table, by_role, seed, resamples)
 
 
 def evaluate(
@@ -104,9 +114,11 @@ def evaluate(
 ) -> Measurement:
     """`measure` with `model.encode`, `batch_size` texts at a time; `progress` shows a bar while encoding.
 
-    A model in training mode is back in it afterwards.
+    Each text gets the prompt that the model has for its role. A model in training mode is back in it afterwards.
     """
-    return measure(table, encoder(model, batch_size, progress), seed=seed, resamples=resamples)
+    prompts = {role: prompt_of(model, role) for role in table.text_roles}
+    embeds = {prompt: encoder(model, batch_size, progress, prompt) for prompt in set(prompts.values())}
+    return _measure(table, lambda role: embeds[prompts[role]], seed, resamples)
 
 
 def measure_sts(
@@ -134,7 +146,8 @@ def measure_sts(
     def both(draws: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack([spearman(draws[0], draws[1]), pearson(draws[0], draws[1])])
 
-    return _measurement("sts", source, ("spearman", "pearson"), columns, both, seed, resamples)
+    result = _measurement("sts", source, ("spearman", "pearson"), columns, both, seed, resamples)
+    return replace(result, by_row=dict(zip(("score", "cosine"), columns, strict=True)))
 
 
 def measure_retrieval(
@@ -192,29 +205,31 @@ def _measurement(
     """The figures that `statistic` makes of `columns` `(c, n)`, by their names, with intervals."""
     figures = dict(zip(names, statistic(columns).tolist(), strict=True))
     ends = bootstrap(columns, statistic, resamples=resamples, seed=seed)
-    return Measurement(task, source, columns.shape[-1], figures, dict(zip(names, ends, strict=False)))
+    by_row = dict(zip(names, columns, strict=True))
+    return Measurement(task, source, columns.shape[-1], figures, dict(zip(names, ends, strict=False)), by_row=by_row)
 
 
-def _measure_scored(table: Table, embed: Embed, seed: int, resamples: int) -> Measurement:
+def _measure_scored(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
     scores = _grades(table.column("score"), source=table.source)
-    first, second = _embedded(embed, table.source, table.column("sentence1"), table.column("sentence2"))
+    columns = {role: table.column(role) for role in ("sentence1", "sentence2")}
+    first, second = _embedded(by_role, table.source, columns)
     return measure_sts(scores, first, second, source=table.source, seed=seed, resamples=resamples)
 
 
-def _measure_pairs(table: Table, embed: Embed, seed: int, resamples: int) -> Measurement:
+def _measure_pairs(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
     roles = [role for role in table.text_roles if role not in ("anchor", "positive")]
     others = [text for role in roles for text in table.column(role)]
     search = search_of(table.column("anchor"), table.column("positive"), others)
     check_relevant(search.relevant, len(search.candidates), source=table.source)
-    queries, candidates = _embedded(embed, table.source, search.queries, search.candidates)
+    queries, candidates = _embedded(by_role, table.source, {"anchor": search.queries, "positive": search.candidates})
     return measure_retrieval(queries, candidates, search.relevant, source=table.source, seed=seed, resamples=resamples)
 
 
-def _measure_labelled(table: Table, embed: Embed, seed: int, resamples: int) -> Measurement:
+def _measure_labelled(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
     texts, labels = table.column("text"), table.column("label")
     # Choosing the rows twice gives the same rows, and here saves encoding those that are not judged.
     rows = trial_of(labels, seed=seed, source=table.source).rows.tolist()
-    (embeddings,) = _embedded(embed, table.source, [texts[i] for i in rows])
+    (embeddings,) = _embedded(by_role, table.source, {"text": [texts[i] for i in rows]})
     judged = [labels[i] for i in rows]
     found = measure_labels(embeddings, judged, source=table.source, seed=seed, resamples=resamples)
     return replace(found, left_out=len(table) - len(rows))
@@ -233,11 +248,21 @@ def _grades(scores: ArrayLike, *, source: str) -> NDArray[np.float64]:
     return grades
 
 
-def _embedded(embed: Embed, source: str, *columns: Sequence[str]) -> list[Vectors]:
+def embedded(embed: Embed, source: str, *columns: Sequence[str]) -> list[Vectors]:
     """The embeddings `(n, d)` of each column; each distinct text is embedded once, all in one call."""
-    texts = list(dict.fromkeys(text for column in columns for text in column))
-    place = {text: i for i, text in enumerate(texts)}
-    vectors = np.asarray(embed(texts))
-    if len(vectors) != len(texts):
-        raise InputError(f"{source}: {len(texts)} texts came back as embeddings of shape {vectors.shape}")
-    return [vectors[[place[text] for text in column]] for column in columns]
+    return _embedded(lambda role: embed, source, {str(place): column for place, column in enumerate(columns)})
+
+
+def _embedded(by_role: ByRole, source: str, columns: Mapping[str, Sequence[str]]) -> list[Vectors]:
+    """The embeddings `(n, d)` of each role's column; texts that go the same way are embedded in one call, once each."""
+    embeds = {role: by_role(role) for role in columns}
+    found: dict[str, Vectors] = {}
+    for embed in {id(each): each for each in embeds.values()}.values():
+        roles = [role for role in columns if embeds[role] is embed]
+        texts = list(dict.fromkeys(text for role in roles for text in columns[role]))
+        place = {text: i for i, text in enumerate(texts)}
+        vectors = np.asarray(embed(texts))
+        if len(vectors) != len(texts):
+            raise InputError(f"{source}: {len(texts)} texts came back as embeddings of shape {vectors.shape}")
+        found |= {role: vectors[[place[text] for text in columns[role]]] for role in roles}
+    return [found[role] for role in columns]

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import augment, convert, demo, encode, evaluate, mine, objectives, train
+from nearfar.commands import augment, convert, demo, encode, evaluate, export, mine, objectives, push, rate, train
+from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
 
 app = typer.Typer(
@@ -21,8 +22,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(train.train)
+app.command()(rate.rate)
 app.command()(evaluate.evaluate)
 app.command()(encode.encode)
+app.command()(export.export)
+app.command()(push.push)
 app.command()(augment.augment)
 app.command()(convert.convert)
 app.command()(mine.mine)
@@ -58,7 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         message, status = explain(error)
-        print(f"nearfar: {' '.join(message.split())}", file=sys.stderr)
+        name = f"nearfar (rank {rank()})" if rank() else "nearfar"
+        print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status or 0)
 
 

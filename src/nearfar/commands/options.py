@@ -43,10 +43,10 @@ def _kind(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return str
     known = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
-    return list[str] if get_origin(annotation) is list else known[0]
+    return annotation if get_origin(annotation) is list else known[0]
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value in (None, []):
         return ""
     return f" Default: {', '.join(value) if isinstance(value, list) else value}."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nearfar.commands.shared import console
+from nearfar.commands.shared import console, rank
 from nearfar.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Resuming:
         from nearfar.training.checkpoints import folder_of
         from nearfar.training.output import forget_stages
 
-        if self.asked:
+        if self.asked and not rank():
             forget_stages(output)
         asked = threading.Event()
         with _on_termination(asked):

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from nearfar.data import Table
     from nearfar.data.streams import Stream
 
-console = Console(highlight=False)
+
+def rank() -> int:
+    """This process's number among those that torchrun or the like has started, 0 where it is alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
+console = Console(highlight=False, quiet=rank() > 0)
 
 Columns = Annotated[
     list[str] | None,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,22 +14,36 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from nearfar.commands.options import with_settings
 from nearfar.commands.resuming import Resuming, settle
-from nearfar.commands.shared import Columns, Overwrite, Where, console, open_streams, open_tables, show_measurements
-from nearfar.errors import InputError
-from nearfar.settings import Settings
+from nearfar.commands.shared import (
+    Columns,
+    Overwrite,
+    Where,
+    console,
+    open_streams,
+    open_tables,
+    rank,
+    show_measurements,
+)
+from nearfar.config import Config, read_config
+from nearfar.errors import InputError, RunError
+from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
     from nearfar.analysis import Measurement
     from nearfar.data import Table
     from nearfar.training import Outcome
-    from nearfar.training.outcome import Step
+    from nearfar.training.fitting import Data
+    from nearfar.training.outcome import Reading, Step
 
 
 @with_settings
 def train(
-    data: Annotated[list[str], typer.Argument(help="Tables: files, folders, hub names; - with --stream.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the model.")],
     settings: dict[str, Any],
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tables: files, folders, hub names; - with --stream. May stand in --config."),
+    ] = None,
     column: Columns = None,
     where: Where = None,
     evaluate_on: Annotated[
@@ -37,7 +53,9 @@ def train(
     stream: Annotated[
         bool, typer.Option("--stream", help="Let the rows pass by without a copy on disk; wants --steps or --minutes.")
     ] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings from TOML, JSON or an earlier nearfar.json.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings from TOML, YAML, JSON; an earlier nearfar.json repeats its run.")
+    ] = None,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")] = False,
     resume_from: Annotated[
@@ -50,7 +68,8 @@ def train(
     """Train an encoder so that near texts lie near each other.
 
     The columns say what the data is: anchor, positive (negative, or negative_1 ...): pairs; text, label: equal
-    labels are near; text alone: a text and another view of it. Options given here win over --config.
+    labels are near; text alone: a text and another view of it. Options given here win over --config, whose table run
+    may hold data, column, where, eval and stream.
 
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv
 
@@ -60,23 +79,67 @@ def train(
 
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv --resume
 
+    Example: nearfar train --config my-model/nearfar.json -o again
+
     Example: zcat huge.jsonl.gz | nearfar train - -o huge --stream --steps 10000 --eval dev.tsv
     """
-    from_file = Settings.read(config) if config else {}
-    Settings.build(from_file, str(config))  # by itself first, so that a fault is named after where it stands
-    chosen = Settings.build(from_file | settings)
+    named = {"data": data, "column": column, "where": where, "eval": evaluate_on, "stream": stream}
+    inputs, chosen, repeats = _told(config, settings, {name: value for name, value in named.items() if value})
+    resuming = Resuming(resume or resume_changed, resume_from, resume_changed)
+    run(inputs, output, chosen, overwrite=overwrite, repeats=repeats, resuming=resuming)
+
+
+def _told(
+    config: Path | None, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Inputs, Settings, Repeated]:
+    """Inputs and settings of the file and of the command line, which wins."""
+    file = read_config(config) if config else Config()
+    Settings.build(file.settings, str(config))  # by itself first, so that a fault is named after where it stands
+    recorded = Inputs.build(file.run, f"{config}: run")
+    chosen = Settings.build(_without_end(file, settings) | dict(settings))
     check_settings(chosen)
-    run(
-        data,
-        output,
-        chosen,
-        columns=column,
-        where=where,
-        evaluate_on=evaluate_on or (),
-        stream=stream,
-        overwrite=overwrite,
-        resuming=Resuming(resume or resume_changed, resume_from, resume_changed),
-    )
+    inputs = Inputs.build(recorded.model_dump() | dict(given))
+    if not inputs.data:
+        raise InputError("DATA: found none, wanted a table to train on, or a --config whose table run names one")
+    return inputs, chosen, Repeated(str(config), file.record, given.keys())
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """An earlier run that this one repeats.
+
+    Attributes:
+        file: its nearfar.json.
+        record: what that holds; empty where there is no earlier run.
+        anew: which inputs were named for this run.
+    """
+
+    file: str
+    record: Mapping[str, Any]
+    anew: Collection[str]
+
+    def check(self, data: Sequence[Data], evaluate_on: Sequence[Table]) -> None:
+        """Raise an InputError where the data has changed, and print what else differs."""
+        if not self.record:
+            return
+        from nearfar.training.recorded import check_unchanged, notes_of
+
+        columns = {"column", "where", "stream"} & set(self.anew)
+        anew = bool(columns) or "data" in self.anew
+        if not anew:
+            check_unchanged(self.record["data"], data, self.file)
+        if evaluate_on and not columns and "eval" not in self.anew:
+            check_unchanged(self.record["evaluate_on"], evaluate_on, self.file)
+        for note in notes_of(self.record, data, anew):
+            console.print(f"{self.file}: {note}", markup=False, soft_wrap=True)
+
+
+def _without_end(file: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's settings; of an earlier run, whose end is filled in, without it where a new one is given."""
+    ends = ("epochs", "steps", "minutes")
+    if not file.record or not any(name in given for name in ends):
+        return file.settings
+    return {name: value for name, value in file.settings.items() if name not in ends}
 
 
 def check_settings(settings: Settings) -> None:
@@ -84,48 +147,81 @@ def check_settings(settings: Settings) -> None:
     from nearfar.data.views import Views
 
     Views.parse(settings.view)
-    from nearfar.objectives import build_objective
+    from nearfar.objectives import build_objective, parse_objective
 
     build_objective(settings.objective, temperature=settings.temperature)
+    for word in settings.objective_for:
+        parse_objective(word.partition("=")[2])
 
 
 def run(
-    data: Sequence[str],
-    output: Path,
-    settings: Settings,
-    *,
-    columns: Sequence[str] | None,
-    where: Sequence[str] | None,
-    evaluate_on: Sequence[str],
-    stream: bool,
-    overwrite: bool,
-    resuming: Resuming,
+    inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, repeats: Repeated, resuming: Resuming
 ) -> None:
     """Read, train, save, print."""
     from nearfar.training.output import check_free
 
     if resuming.has_nothing_left(output, overwrite):
         return
-    check_free(output, overwrite, inputs=[*data, *evaluate_on])
-    opened = (open_streams if stream else open_tables)(data, columns, where, known=evaluate_on)
-    evaluation = [table for source in evaluate_on for table in _open_evaluation(source, data, columns, where)]
-    with console.status("importing"):
-        from nearfar.training import train as train_model
-        from nearfar.training.output import save, whole_folder
-    with resuming.ready(output) as checkpoints:
-        with whole_folder(output, overwrite) as folder:
-            with watching() as watch:
-                outcome = train_model(
-                    opened, settings=settings, evaluate_on=evaluation, watch=watch, checkpoints=checkpoints
-                )
-            save(folder, outcome, opened, title=output.name)
-        settle(checkpoints, output, settings.keep_after)
-        summarise(outcome, output)
+    check_free(output, overwrite, inputs=[*inputs.data, *inputs.eval])
+    with one_of_ranks(settings, inputs.data) as reading:
+        with reading:
+            open_data = open_streams if inputs.stream else open_tables
+            opened = open_data(inputs.data, inputs.column, inputs.where, known=inputs.eval)
+            evaluation = [_open_evaluation(source, inputs) for source in inputs.eval]
+        with console.status("importing"):
+            from nearfar.training import train as train_model
+            from nearfar.training.output import save, whole_folder
+        repeats.check(opened, evaluation)
+        with resuming.ready(output) as checkpoints:
+            with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
+                with watching() as watch:
+                    outcome, fault = _attempt(
+                        lambda: train_model(
+                            opened,
+                            settings=settings,
+                            evaluate_on=evaluation,
+                            watch=watch,
+                            folder=folder,
+                            checkpoints=checkpoints,
+                        )
+                    )
+                if folder:
+                    save(folder, outcome, opened, title=output.name, inputs=inputs)
+            if fault:
+                kept = f"the best model before that (step {outcome.best_step}) is in {output}"
+                raise RunError(f"{fault}; {kept}") from fault
+            if folder:
+                settle(checkpoints, output, settings.keep_after)
+            summarise(outcome, output)
 
 
-def _open_evaluation(
-    source: str, data: Sequence[str], columns: Sequence[str] | None, where: Sequence[str] | None
-) -> list[Table]:
+def _attempt(run: Callable[[], Outcome]) -> tuple[Outcome, RunError | None]:
+    """What came of a run, and why it ended early where it diverged after a model had become better than its start."""
+    from nearfar.training import DivergedError
+
+    try:
+        return run(), None
+    except DivergedError as error:
+        if not error.outcome.best_step:
+            raise
+        return error.outcome, error
+
+
+@contextmanager
+def one_of_ranks(settings: Settings, data: Sequence[str]) -> Iterator[AbstractContextManager[None]]:
+    """Where torchrun or the like has started several processes, one of them; gives the turn in which to read data."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield nullcontext()
+        return
+    if "-" in data:
+        raise InputError("-: found standard input for several ranks, wanted a file: each of them reads all rows")
+    from nearfar.training.ranks import first_rank_first, together
+
+    with together(settings.rank_timeout):
+        yield first_rank_first()
+
+
+def _open_evaluation(source: str, inputs: Inputs) -> Table:
     """By the file's own roles where it has them, else as a training table, by --column and --where."""
     from nearfar.data import columns_of
     from nearfar.data.roles import find_roles
@@ -133,8 +229,8 @@ def _open_evaluation(
     try:
         find_roles(columns_of(source), None, source)
     except InputError:
-        return open_tables([source], columns, where, known=data)
-    return open_tables([source])
+        return open_tables([source], inputs.column, inputs.where, known=inputs.data)[0]
+    return open_tables([source])[0]
 
 
 @contextmanager
@@ -142,20 +238,26 @@ def watching() -> Iterator[Callable[[Step], None]]:
     """A progress bar with loss, rate and the latest measurement; a line a measurement where no one watches."""
     columns = (
         TextColumn("training"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} rows/s  {task.fields[latest]}"),
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:,.0f} rows/s  {task.fields[inside]}"),
+        TextColumn("{task.fields[latest]}"),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0, loss=float("nan"), rate=0.0, latest="")
+        task = bar.add_task("", total=1.0, loss=float("nan"), rate=0.0, inside="", latest="")
+        inside = ""
 
         def watch(step: Step) -> None:
-            fields: dict[str, Any] = {"loss": step.loss, "rate": step.rows_per_second}
+            nonlocal inside
+            inside = inside if step.reading is None else _inside(step.reading)
+            fields: dict[str, Any] = {"loss": step.loss, "rate": step.rows_per_second, "inside": inside}
+            for warning in step.warnings:
+                console.print(f"step {step.number}: warning: {warning}", markup=False, style="yellow")
             if step.note:
                 console.print(f"step {step.number}: {step.note}", markup=False)
             if step.measurements:
                 fields["latest"] = "  ".join(_brief(m) for m in step.measurements)
                 console.print(
                     f"step {step.number} ({step.progress:.0%})  loss {step.loss:.4f}"
-                    f"  {step.rows_per_second:,.0f} rows/s  {fields['latest']}",
+                    f"  {step.rows_per_second:,.0f} rows/s  {inside}  {fields['latest']}",
                     markup=False,
                 )
             bar.update(task, completed=step.progress, **fields)
@@ -168,8 +270,9 @@ def summarise(outcome: Outcome, output: Path) -> None:
     if outcome.interrupted:
         console.print(f"interrupted; the best model so far (step {outcome.best_step}) is in {output}", markup=False)
     else:
+        early = ", stopped early as no measurement was better" if outcome.stopped_early else ""
         console.print(
-            f"trained in {outcome.seconds:.1f} s; the best model (step {outcome.best_step}) is in {output}",
+            f"trained in {outcome.seconds:.1f} s{early}; the best model (step {outcome.best_step}) is in {output}",
             markup=False,
         )
     for view, count in outcome.unchanged.items():
@@ -177,6 +280,19 @@ def summarise(outcome: Outcome, output: Path) -> None:
             console.print(f"view {view}: {count:,} texts left as they were, with nothing to change", markup=False)
     if outcome.measurements:
         show_measurements(outcome.measurements)
+
+
+def _inside(reading: Reading) -> str:
+    """What a step looked like, in a few words."""
+    named = {
+        "lr": reading.learning_rate,
+        "gradient": reading.gradient_norm,
+        "align": reading.alignment,
+        "uniform": reading.uniformity,
+        "rank": reading.effective_rank,
+        "negatives": reading.effective_negatives,
+    }
+    return "  ".join(f"{name} {value:.3g}" for name, value in named.items() if value is not None)
 
 
 def _brief(measurement: Measurement) -> str:

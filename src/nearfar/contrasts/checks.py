@@ -7,6 +7,8 @@ from numbers import Real
 import torch
 from torch import Tensor
 
+from nearfar.errors import NotFiniteError
+
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 NUMBERS = (*FLOATS, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 """What sums, products and comparisons are there for: not 8-bit floats, not wider unsigned integers."""
@@ -42,7 +44,7 @@ def check_embeddings(
     # A sum is NaN or infinite where an entry is; only then is the slower question asked.
     if not torch.isfinite(value.detach().sum(dtype=torch.float32)) and not torch.isfinite(value).all():
         bad = int((~torch.isfinite(value)).any(dim=1).nonzero()[0])
-        raise ValueError(f"{name}: found NaN or infinity, first in row {bad}, wanted finite numbers")
+        raise NotFiniteError(f"{name}: found NaN or infinity, first in row {bad}, wanted finite numbers")
 
 
 def check_own(name: str, value: Tensor, like: Tensor) -> Tensor:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from nearfar.encoders.base import Change, Encoder
+from nearfar.encoders.base import Encoder
 from nearfar.encoders.static import StaticEncoder
-from nearfar.encoders.tokens import Tokens
+from nearfar.encoders.transformer import TransformerEncoder
 from nearfar.errors import InputError
 from nearfar.hub import reachable
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-
-ADDED = ("bos", "eos", "cls", "sep", "pad")
-"""Special tokens that a tokenizer adds to a text, as transformers names them."""
 
 
 def open_model(name: str | Path, *, device: str | None = None) -> SentenceTransformer:
@@ -51,12 +41,21 @@ def open_model(name: str | Path, *, device: str | None = None) -> SentenceTransf
         raise InputError(f"{name}: could not open it as an encoder, wanted {wanted} ({reason})") from error
 
 
+def is_static(model: SentenceTransformer) -> bool:
+    """Whether its texts are means of token vectors."""
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return isinstance(model[0], StaticEmbedding)
+
+
 def open_encoder(
     model: SentenceTransformer,
     name: str = "encoder",
     *,
     token_dropout: float = 0.0,
     weight_learning_rate: float | None = None,
+    chunk_tokens: int | None = None,
+    keep_bytes: int | None = None,
 ) -> Encoder:
     """The training view of a model.
 
@@ -65,78 +64,22 @@ def open_encoder(
         name: for messages.
         token_dropout: of a static encoder; a transformer brings its own.
         weight_learning_rate: of a static encoder's token weights; None takes its default.
+        chunk_tokens: of a transformer, see `TransformerEncoder`; None is what suits the memory there is.
+        keep_bytes: the same.
 
     Raises:
         InputError: its first module is neither a StaticEmbedding nor a transformer with a tokenizer.
     """
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding, Transformer
+    from sentence_transformers.sentence_transformer.modules import Transformer
 
     first = model[0]
-    if isinstance(first, StaticEmbedding):
+    if is_static(model):
         options: dict[str, float] = {"token_dropout": token_dropout}
         if weight_learning_rate is not None:
             options["weight_learning_rate"] = weight_learning_rate
         return StaticEncoder.of(model, **options)
     if isinstance(first, Transformer) and first.tokenizer is not None:
-        return TransformerEncoder(model)
+        return TransformerEncoder.of(model, chunk_tokens=chunk_tokens, keep_bytes=keep_bytes)
     raise InputError(
         f"{name}: found a model that starts with {type(first).__name__}, wanted StaticEmbedding or Transformer"
     )
-
-
-@dataclass(frozen=True)
-class TransformerEncoder:
-    """Training view of a model whose first module is a transformer."""
-
-    model: SentenceTransformer
-    learning_rate: float = 2e-5
-    batch_size: int = 64
-    epochs: int = 1
-    gradient_clip: float | None = 1.0
-
-    def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
-        tokenizer, longest = self.model[0].tokenizer, self.model.max_seq_length
-        return Tokens.store(
-            tokenizer(list(batch), truncation=longest is not None, max_length=longest)["input_ids"] for batch in batches
-        )
-
-    def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
-        features = self.model[0].tokenizer.pad({"input_ids": tokens.rows()}, return_tensors="pt")
-        moved: dict[str, Any] = {name: value.to(self.model.device) for name, value in features.items()}
-        with nullcontext() if change is None else self._changing(change, moved):
-            embedding: Tensor = self.model(moved)["sentence_embedding"]
-        return embedding
-
-    @contextmanager
-    def _changing(self, change: Change, features: dict[str, Any]) -> Iterator[None]:
-        """Within the block the model's first layer gives what `change` makes of its vectors.
-
-        What follows, positions among it, is added to the changed vectors, so tokens that change places are tokens
-        whose positions change.
-        """
-        ids, tokenizer = features["input_ids"], self.model[0].tokenizer
-        added = [getattr(tokenizer, f"{name}_token_id", None) for name in ADDED]  # an unknown word is a text's own
-        special = torch.tensor([number for number in added if number is not None], device=ids.device)
-        mask = features["attention_mask"].bool() & ~torch.isin(ids, special)
-        layer = self.model[0].model.get_input_embeddings()
-        handle = layer.register_forward_hook(lambda module, inputs, vectors: change(vectors, mask))
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    def fold(self) -> None:
-        pass
-
-    def state(self) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = self.model.state_dict()
-        return found
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        self.model.load_state_dict(state)
-
-    def parameters(self) -> Sequence[Tensor]:
-        return list(self.model.parameters())
-
-    def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.model.parameters(), lr=learning_rate, weight_decay=0.01)

@@ -121,7 +121,7 @@ class RowAdam(torch.optim.Optimizer):
                 if not state:
                     state.update(step=0, mean=torch.zeros_like(weight), square=torch.zeros_like(weight[:, :1]))
                 state["step"] += 1
-                self._step_rows(weight, *_rows_and_values(weight.grad), state, group)
+                self._step_rows(weight, *rows_and_values(weight.grad), state, group)
 
     @staticmethod
     def _step_rows(weight: Tensor, rows: Tensor, slope: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ def _put_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
     table.index_copy_(0, rows, values)
 
 
-def _rows_and_values(gradient: Tensor) -> tuple[Tensor, Tensor]:
+def rows_and_values(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Distinct rows and their values. Autograd forgets that a gradient is coalesced; rising rows prove it."""
     rows = gradient._indices()[0]
     if not bool((rows[1:] > rows[:-1]).all()):

@@ -128,6 +128,7 @@ class StaticEncoder:
     epochs: int = 8
     gradient_clip: float | None = None
     token_dropout: float = 0.0
+    chunk_tokens: int | None = None
 
     @classmethod
     def of(cls, model: SentenceTransformer, **options: Any) -> StaticEncoder:
@@ -139,12 +140,15 @@ class StaticEncoder:
     def tokenise(self, batches: Iterable[Sequence[str]]) -> Tokens:
         return Tokens.store(encode_ids(self.model[0].tokenizer, batches))
 
+    def thinned(self, tokens: Tokens) -> Tokens:
+        if not (self.model.training and self.token_dropout):
+            return tokens
+        # torch's generator, so that one seed and one replay serve every encoder.
+        return tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
+
     def embed(self, tokens: Tokens, *, any_length: bool = False, change: Change | None = None) -> Tensor:
         from sentence_transformers.sentence_transformer.modules import Normalize
 
-        if self.model.training and self.token_dropout:
-            # torch's generator, so that one seed and one replay serve every encoder.
-            tokens = tokens.keep((torch.rand(len(tokens.ids)) >= self.token_dropout).numpy())
         means = mean_rows(self.vectors, self.log_weights, tokens) if change is None else self._changed(tokens, change)
         features: dict[str, Any] = {"sentence_embedding": means}
         modules = list(self.model)[1:]
@@ -167,6 +171,9 @@ class StaticEncoder:
         places = torch.searchsorted(rows, ids).clamp(max=len(rows) - 1)  # of padding: any
         total = (change(embedding(places, used), mask) * mask[..., None]).sum(1)
         return total / mask.sum(1, keepdim=True).clamp(min=1)
+
+    def halve(self) -> int | None:
+        return None
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         if not (learning_rate or self.weight_learning_rate):
@@ -191,3 +198,6 @@ class StaticEncoder:
     def fold(self) -> None:
         weights = 1 if self.log_weights is None else self.log_weights.exp()
         self.model[0].embedding.weight.copy_(weights * self.vectors)
+
+    def finish(self) -> None:
+        pass

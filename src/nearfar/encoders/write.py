@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.data.writing import whole_file
+from nearfar.encoders.prompts import prompt_of
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,9 +64,11 @@ def _encoded(
     columns = TextColumn("encoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=console is None, transient=True) as bar:
         task = bar.add_task("", total=len(table))
+        prompt = prompt_of(model, role)
         for batch in table.batches(max(batch_size, 2048)):
             texts = batch[role]
-            vectors = model.encode(texts, batch_size=batch_size, show_progress_bar=False).astype(np.float32)
+            vectors = model.encode(texts, batch_size=batch_size, prompt=prompt, show_progress_bar=False)
+            vectors = vectors.astype(np.float32)
             if not np.isfinite(vectors).all():
                 raise InputError(f"{table.source}: the model's vectors hold NaN or infinity, wanted finite numbers")
             yield texts, vectors

@@ -39,9 +39,14 @@ class _CallableModule(ModuleType):
     """`nearfar.execution` names both the part of the library and, called, its settings."""
 
     def __call__(
-        self, *, strip_rows: int | None = None, max_bytes: int | None = None, group: Any = None
+        self,
+        *,
+        strip_rows: int | None = None,
+        max_bytes: int | None = None,
+        group: Any = None,
+        replicated: bool | None = None,
     ) -> AbstractContextManager[None]:
-        return execution(strip_rows=strip_rows, max_bytes=max_bytes, group=group)
+        return execution(strip_rows=strip_rows, max_bytes=max_bytes, group=group, replicated=replicated)
 
 
 sys.modules[__name__].__class__ = _CallableModule

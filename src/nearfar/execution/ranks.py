@@ -20,10 +20,10 @@ Item = TypeVar("Item")
 
 
 def whole_batch(contrast: Contrast) -> Contrast:
-    """The contrast of all ranks' parts, in the order of ranks; without a group, the contrast itself."""
-    if current().group is None:
+    """The contrast of all ranks' parts, in the order of ranks; the contrast itself where it is whole already."""
+    if current().group is None or current().replicated:
         return contrast
-    return contrast.recipe.again(_gathered, _gathered, but=contrast.recipe.replicated)
+    return contrast.recipe.again(gathered, gathered, but=contrast.recipe.replicated)
 
 
 def my_share(items: Sequence[Item]) -> Sequence[Item]:
@@ -69,7 +69,11 @@ def gathered_rows(tensor: Tensor) -> tuple[Tensor, slice]:
     return whole, slice(start, start + len(tensor))
 
 
-def _gathered(tensor: Tensor) -> Tensor:
+def gathered(tensor: Tensor) -> Tensor:
+    """All ranks' rows, in the order of ranks; the gradient of a rank's own rows comes back to it.
+
+    For what is computed alike on every rank from the whole: each rank has the whole gradient and keeps its part.
+    """
     whole: Tensor = _Gather.apply(tensor)  # type: ignore[no-untyped-call]
     return whole
 

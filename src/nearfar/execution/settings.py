@@ -13,18 +13,25 @@ MAX_BYTES = 48 * 2**20
 
 @dataclass(frozen=True)
 class Settings:
-    """How many anchors a strip holds (None: as many as `max_bytes` of scores allow), and who takes part."""
+    """How many anchors a strip holds (None: as many as `max_bytes` of scores allow), and who takes part with what."""
 
     strip_rows: int | None = None
     max_bytes: int = MAX_BYTES
     group: Any = None
+    replicated: bool = False
 
 
 _settings: ContextVar[Settings] = ContextVar("nearfar_execution", default=Settings())  # noqa: B039 - frozen
 
 
 @contextmanager
-def execution(*, strip_rows: int | None = None, max_bytes: int | None = None, group: Any = None) -> Iterator[None]:
+def execution(
+    *,
+    strip_rows: int | None = None,
+    max_bytes: int | None = None,
+    group: Any = None,
+    replicated: bool | None = None,
+) -> Iterator[None]:
     """Set how losses inside the block are computed; loss and gradient stay what they are.
 
     What is None stays as an outer block has set it.
@@ -35,6 +42,8 @@ def execution(*, strip_rows: int | None = None, max_bytes: int | None = None, gr
         group: a `torch.distributed` process group. Each rank passes its own part of every argument of the contrast's
             constructor, of whatever length; every rank gets the loss of the whole batch, and the gradient of its own
             rows is that of one process with the whole batch. `torch.distributed.group.WORLD` names all ranks.
+        replicated: each rank of the group passes the whole batch instead, the same everywhere; the work is shared out
+            and every rank gets the whole gradient.
 
     Raises:
         ValueError: a number is below 1, or the group is none that this process belongs to.
@@ -45,7 +54,7 @@ def execution(*, strip_rows: int | None = None, max_bytes: int | None = None, gr
     """
     _check(strip_rows=strip_rows, max_bytes=max_bytes)
     _check_group(group)
-    given = {"strip_rows": strip_rows, "max_bytes": max_bytes, "group": group}
+    given = {"strip_rows": strip_rows, "max_bytes": max_bytes, "group": group, "replicated": replicated}
     token = _settings.set(replace(_settings.get(), **{k: v for k, v in given.items() if v is not None}))
     try:
         yield

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from nearfar import contrasts
 from nearfar.contrasts import Contrast
 from nearfar.contrasts.checks import check_margin
-from nearfar.execution.cached import cached_encode, check_chunk_tokens
+from nearfar.execution.encode import cached_encode, check_chunk_tokens
 from nearfar.execution.features import rows_of
 
 if TYPE_CHECKING:

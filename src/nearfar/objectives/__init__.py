@@ -1,5 +1,6 @@
 """The equations: how hard near pulls and far pushes, each written once."""
 
+import ast
 import difflib
 import inspect
 from typing import Any
@@ -64,6 +65,35 @@ def build_objective(name: str, *, temperature: float | None = None) -> Objective
     return objective(**options)
 
 
+def parse_objective(text: str) -> Objective:
+    """The objective of ``name`` or ``name:option=value,option=value``.
+
+    Raises:
+        InputError: the name or an option is unknown, or a value is not what its option wants.
+    """
+    name, _, rest = text.partition(":")
+    usual = build_objective(name)
+    known = inspect.signature(type(usual)).parameters
+    options: dict[str, Any] = {}
+    for word in filter(None, rest.split(",")):
+        option, _, value = word.partition("=")
+        if option not in known:
+            raise InputError(f"objective {name}: found option {option!r}, wanted one of {', '.join(known)}")
+        options[option] = _read(value)
+    try:
+        return type(usual)(**options)
+    except ValueError as error:
+        raise InputError(f"objective {name}: {error}") from error
+
+
+def _read(text: str) -> Any:
+    """A number, True, False or None where the text is one, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
 __all__ = [
     "REGISTRY",
     "AlignUniformLoss",
@@ -88,4 +118,5 @@ __all__ = [
     "SupConLoss",
     "TripletLoss",
     "build_objective",
+    "parse_objective",
 ]

@@ -2,6 +2,6 @@
 
 from nearfar.training.keeping import Checkpoints
 from nearfar.training.loop import train
-from nearfar.training.outcome import Outcome
+from nearfar.training.outcome import DivergedError, Outcome, Reading, Step
 
-__all__ = ["Checkpoints", "Outcome", "train"]
+__all__ = ["Checkpoints", "DivergedError", "Outcome", "Reading", "Step", "train"]

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, graded, labelled, pairs, views
+from nearfar.data.groups import Ids, duplicate_groups, groups_of_negatives
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.groups import Ids, duplicate_groups, groups_of_negatives
+from nearfar.training.sharing import embedded
 from nearfar.training.sources import Batch
 
 Queue = Callable[[Batch], Tensor | None]
@@ -46,7 +47,7 @@ class Contrasting:
         marks = None if batch.marks is None else torch.from_numpy(batch.marks)
         if batch.kind == "graded":
             assert marks is not None
-            return graded(first, others[0], marks)
+            return graded(first, _candidates(others), marks)
         if batch.kind == "labelled":
             assert marks is not None
             one = None if guide is None else guide[0]
@@ -77,12 +78,20 @@ class Contrasting:
             return self._together(columns)
         first, second, *others = columns
         plain, *rest = self._together([first, *others])
-        changed = self.encoder.embed(second, any_length=self.any_length, change=change)
+        changed = embedded(self.encoder, second, any_length=self.any_length, change=change)
         return [plain, changed, *rest]
 
     def _together(self, columns: Sequence[Tokens]) -> list[Tensor]:
-        embedded = self.encoder.embed(Tokens.concatenate(columns), any_length=self.any_length)
-        return list(torch.split(embedded, [len(column) for column in columns]))
+        whole = embedded(self.encoder, Tokens.concatenate(columns), any_length=self.any_length)
+        return list(torch.split(whole, [len(column) for column in columns]))
+
+
+def _candidates(columns: Sequence[Tensor]) -> Tensor:
+    """Each row's candidates: ``(n, d)`` the only ones, or ``(n, 1 + k, d)`` a positive and k negatives."""
+    if len(columns) == 1:
+        return columns[0]
+    positives, negatives = columns
+    return torch.cat([positives[:, None], negatives.view(-1, *positives.shape).transpose(0, 1)], dim=1)
 
 
 def _negative_groups(batch: Batch, groups: Ids) -> Tensor | None:

@@ -21,9 +21,10 @@ from nearfar.data.batches import (
     shuffled,
     temperature_weights,
 )
+from nearfar.data.groups import Ids
 from nearfar.errors import InputError
 from nearfar.settings import Settings
-from nearfar.training.groups import Ids
+from nearfar.training.objectives import weights_of
 from nearfar.training.sources import Batch, Source, Streamed, Tokenised, Vectors
 
 START = Position()
@@ -144,9 +145,12 @@ def plan_of(sources: Sequence[Source], settings: Settings, vectors: Callable[[So
     """
     assert settings.batch_size is not None
     lengths = [len(source.table) for source in sources]
-    weights = None
+    weights: list[float] | None = None
     if settings.source_temperature is not None:
         weights = temperature_weights(lengths, temperature=settings.source_temperature)
+    if settings.weight_for:
+        more = weights_of(settings, [source.table.source for source in sources])
+        weights = [share * by for share, by in zip(weights or lengths, more, strict=True)]
     rows = [SourceRows(len(source.table), _order(source, settings, vectors)) for source in sources]
     return BatchPlan(rows, settings.batch_size, settings.seed, weights)
 

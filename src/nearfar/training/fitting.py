@@ -17,21 +17,41 @@ KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": ("pairs", "v
 """Contrasts that can be made of a table, the first that an objective takes being taken."""
 
 
-def contrast_for(data: Data, objective: Objective) -> str | None:
-    """The kind of contrast that the objective takes and the table holds; None where there is none."""
+def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> str | None:
+    """The kind of contrast that the objective takes and the table holds; None where there is none.
+
+    Args:
+        data: a table or stream.
+        objective: what pulls and pushes.
+        taught: whether a teacher grades the pairs.
+    """
+    if taught and _can_be_taught(data, objective):
+        return "graded"
     if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
     fitting = [kind for kind in KINDS[data.kind] if kind in objective.contrasts]
     return next((kind for kind in fitting if kind != "views" or not _negatives(data)), None)
 
 
-def check_usable(data: Data, objective: Objective) -> None:
-    """Raise an InputError unless `objective` can be trained on `data`."""
+def _can_be_taught(data: Data, objective: Objective) -> bool:
+    """Whether the rows have what a teacher can grade; to Margin-MSE a lone positive says nothing."""
+    whole = _negatives(data) or not isinstance(objective, MarginMSELoss)
+    return data.kind == "pairs" and "graded" in objective.contrasts and whole
+
+
+def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> None:
+    """Raise an InputError unless `objective` can be trained on `data`; see `contrast_for`."""
     name = type(objective).__name__
     if isinstance(data, Table):
         _check_rows(data)
-    if contrast_for(data, objective) is not None:
+    if contrast_for(data, objective, taught=taught) is not None:
         return
+    if isinstance(objective, MarginMSELoss):
+        found = f"{' and '.join(data.roles)} alone" if taught else "no teacher"
+        raise InputError(
+            f"{data.source}: found {found}, which {name} cannot learn from; wanted anchor, positive, negative and"
+            " --teacher"
+        )
     if data.kind == "scored":
         raise InputError(
             f"{data.source}: found sentence1, sentence2 and score, which {name} cannot train on; wanted anchor and"
@@ -42,9 +62,26 @@ def check_usable(data: Data, objective: Objective) -> None:
     raise InputError(f"{data.source}: found {found}, which {name} has no place for; wanted {_wanted(objective)}")
 
 
-def check_suited(data: Sequence[Data], objective: Objective, settings: Settings, views: Sequence[View]) -> None:
-    """Raise an InputError where a setting would change nothing, whichever of the data a batch is from."""
-    kinds = {contrast_for(one, objective) for one in data}
+def check_suited(
+    data: Sequence[Data], objectives: Sequence[Objective], settings: Settings, views: Sequence[View]
+) -> None:
+    """Raise an InputError where a setting would change nothing, whichever of the data a batch is from.
+
+    Args:
+        data: tables or streams.
+        objectives: of each of them.
+        settings: of the run.
+        views: of the run.
+    """
+    taught = settings.teacher is not None
+    each = list(zip(data, objectives, strict=True))
+    kinds = {contrast_for(one, objective, taught=taught) for one, objective in each}
+    names = " and ".join(dict.fromkeys(type(objective).__name__ for objective in objectives))
+    if taught and not any(_can_be_taught(one, objective) for one, objective in each):
+        raise InputError(
+            f"--teacher: found {settings.teacher}, wanted none: it grades pairs for marginmse, cosent and angle, and"
+            f" {names} makes {' and '.join(sorted(map(str, kinds)))} of this data"
+        )
     changed = ", ".join(view.name for view in views if view.space == "embedding" and view.name != "dropout")
     for name, found, wanted in (
         ("mixed", settings.mixed, {"pairs"}),
@@ -54,7 +91,7 @@ def check_suited(data: Sequence[Data], objective: Objective, settings: Settings,
     ):
         if found and not kinds & wanted:
             raise InputError(
-                f"--{name}: found {found}, wanted none: {type(objective).__name__} makes"
+                f"--{name}: found {found}, wanted none: {names} makes"
                 f" {' and '.join(sorted(map(str, kinds)))} of this data, and it has no place there"
             )
 

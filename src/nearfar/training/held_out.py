@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nearfar.data import Table
+from nearfar.data.groups import duplicate_groups, number_texts
 from nearfar.data.roles import GROUP
-from nearfar.training.groups import duplicate_groups, number_texts
 
 
 def hold_out(table: Table, share: float, seed: int, most: int = 1000) -> tuple[Table, Table | None]:

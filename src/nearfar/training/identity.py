@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from itertools import zip_longest
 from typing import Any
 
@@ -15,34 +13,28 @@ from nearfar.encoders import Encoder
 from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data
+from nearfar.training.recorded import described
 
-NO_MATTER = ("checkpoint_every", "keep", "keep_after")
+NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "track", "log_folder", "rank_timeout")
 """Settings that change nothing that is learnt."""
 
-CHANGEABLE = ("learning_rate", "weight_learning_rate", "warmup", "epochs", "steps", "minutes")
-"""Settings that a run may go on with changed, where that is asked for: rates, and the end."""
-
-VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
+CHANGEABLE = (
+    *("learning_rate", "weight_learning_rate", "warmup"),
+    *("epochs", "steps", "minutes", "patience"),
+    *("max_bytes", "strip_rows", "chunk_tokens", "keep_mib"),
+)
+"""Settings that a run may go on with changed, where that is asked for: rates, the end, and room for scores."""
 
 HEAD = 1_000
 """Rows of a stream by which it is known again."""
 
 
-def versions() -> dict[str, str]:
-    """Of Python, nearfar, and the libraries beneath."""
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
-
-
-def described(data: Data) -> dict[str, Any]:
-    """What nearfar.json says of a table or stream."""
-    found: dict[str, Any] = {"source": data.source, "kind": data.kind, "roles": list(data.roles)}
-    if isinstance(data, Table):
-        return found | {"rows": len(data), "fingerprint": data.fingerprint}
-    return found | {"rows": None, "fingerprint": None}  # a stream is known only by what has passed
-
-
 def identity(
-    settings: Settings, data: Sequence[Data], evaluate_on: Sequence[Table], objective: Objective, encoder: Encoder
+    settings: Settings,
+    data: Sequence[Data],
+    evaluate_on: Sequence[Table],
+    objectives: Sequence[Objective],
+    encoder: Encoder,
 ) -> dict[str, Any]:
     """What has to be equal for a run to go on as it would have gone, as JSON gives it back.
 
@@ -50,13 +42,13 @@ def identity(
         settings: with every None resolved.
         data: as the user gave it.
         evaluate_on: tables that are measured on.
-        objective: what pulls and pushes.
+        objectives: what pulls and pushes.
         encoder: before the first step.
     """
     vocabulary = json.dumps(sorted(encoder.model[0].tokenizer.get_vocab().items()))
     found = {
         "settings": settings.model_dump(exclude=set(NO_MATTER)),
-        "objective": type(objective).__name__,
+        "objective": ", ".join(type(objective).__name__ for objective in objectives),
         "data": [_known_by(one) for one in data],
         "evaluate_on": [_known_by(table) for table in evaluate_on],
         "encoder": {

@@ -12,7 +12,8 @@ from typing import Any
 from nearfar.errors import InputError, Stopped
 from nearfar.settings import Settings
 from nearfar.training.checkpoints import checkpoints_in, discard, name_of, prune, read, write
-from nearfar.training.identity import CHANGEABLE, differences, versions
+from nearfar.training.identity import CHANGEABLE, differences
+from nearfar.training.recorded import versions
 
 SECONDS = 300.0
 """Between checkpoints where the settings name no steps: a run of seconds pays nothing, one of days loses minutes."""

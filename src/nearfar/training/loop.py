@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from accelerate import Accelerator
-from accelerate.utils import set_seed
 
 from nearfar.analysis import Measurement
 from nearfar.data import Table
 from nearfar.data.batches import Position
-from nearfar.data.streams import Stream
-from nearfar.encoders import open_encoder
-from nearfar.errors import InputError, RunError
-from nearfar.objectives import Objective, build_objective
+from nearfar.errors import NotFiniteError
+from nearfar.execution import execution
 from nearfar.settings import Settings
-from nearfar.training.feeds import Feed, TableFeed
-from nearfar.training.fitting import Data, check_suited, check_usable
-from nearfar.training.held_out import hold_out
+from nearfar.training.alarms import diverged
+from nearfar.training.feeds import TableFeed
+from nearfar.training.fitting import Data
 from nearfar.training.identity import identity
+from nearfar.training.interrupts import interrupt_together, on_first, patient
+from nearfar.training.journal import Journal
 from nearfar.training.keeping import Checkpoints, Keeper
 from nearfar.training.measuring import Measuring
 from nearfar.training.mining import Miner
-from nearfar.training.outcome import Outcome, Step
+from nearfar.training.objectives import Given
+from nearfar.training.outcome import DivergedError, Outcome, Reading, Step
+from nearfar.training.precision import note_on
+from nearfar.training.preparing import Asked, Prepared, prepare
 from nearfar.training.randomness import random_state, set_random_state
-from nearfar.training.ready import make_feed, make_model, parse_views, resolved, token_dropout, with_end
+from nearfar.training.ranks import any_rank, from_first, place, together
 from nearfar.training.schedule import Budget
 from nearfar.training.sources import Batch
-from nearfar.training.stepping import Stepper
+from nearfar.training.trackers import Trackers, tracked
+from nearfar.training.watching import Watching
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -40,87 +43,54 @@ if TYPE_CHECKING:
 def train(
     data: Data | Sequence[Data],
     *,
-    objective: Objective | None = None,
+    objective: Given | None = None,
     model: SentenceTransformer | None = None,
     settings: Settings | None = None,
     evaluate_on: Sequence[Table] = (),
     watch: Callable[[Step], None] = lambda step: None,
     checkpoints: Checkpoints | None = None,
+    folder: Path | None = None,
 ) -> Outcome:
     """Train an encoder so that near texts of the data lie near each other.
 
     Args:
         data: tables, or streams, of any roles that the objective can use; each batch comes from one of them.
-        objective: what pulls and pushes; None builds the one that the settings name.
+        objective: what pulls and pushes, for all of the data or one for each (in its order, or by source); None
+            builds what the settings name.
         model: the encoder to start from; None opens or builds the one that the settings name.
         settings: everything else; None takes the defaults.
         evaluate_on: tables to measure on; where there are none, a part of each training table is held out.
         watch: called after each step. Raising KeyboardInterrupt inside ends the run and keeps the best model.
         checkpoints: where the run keeps them, and whether it goes on from one; None keeps none. They stay there when
             the run is over: remove them when its model is safe.
+        folder: where ``history.jsonl``, each measurement as it is made, and the files of trackers are written.
 
     Returns:
         The outcome, whose model is the best that was measured.
 
     Raises:
         InputError: data, settings and objective do not fit each other.
-        RunError: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite; the error holds the outcome up to there.
         Stopped: `checkpoints` asked for it.
     """
-    data = given = [data] if isinstance(data, Table | Stream) else list(data)
-    settings = settings or Settings()
-    objective = objective or build_objective(settings.objective, temperature=settings.temperature)
-    _check_all(data, objective)
-    views = parse_views(settings, data)
-    check_suited(data, objective, settings, views.views)
-    accelerator = Accelerator()
-    _check_alone(accelerator)
-    set_seed(settings.seed)
-    model = model or make_model(data, settings)
-    evaluate_on = list(evaluate_on)
-    if not evaluate_on:
-        data, evaluate_on = _held_out_parts(data, settings)
-    settings = settings.model_copy(update={"token_dropout": token_dropout(settings, views, data)})
-    encoder = open_encoder(
-        accelerator.prepare_model(model),
-        settings.encoder,
-        token_dropout=settings.token_dropout or 0.0,
-        weight_learning_rate=settings.weight_learning_rate,
-    )
-    settings = resolved(settings, encoder, views, data)
-    feed = make_feed(data, encoder, objective, settings, views)
-    settings = with_end(settings, encoder, feed)
-    stepper = Stepper(accelerator, encoder, objective, settings, views)
-    miner = Miner(encoder, settings, feed.sources) if isinstance(feed, TableFeed) else None
+    with together((settings or Settings()).rank_timeout), patient():
+        ready = prepare(Asked(data, objective, model, settings, evaluate_on))
+        return _trained(ready, watch, checkpoints, folder)
+
+
+def _trained(
+    ready: Prepared, watch: Callable[[Step], None], checkpoints: Checkpoints | None, folder: Path | None
+) -> Outcome:
     keeper = None
     if checkpoints:
-        keeper = Keeper(checkpoints, settings, identity(settings, given, evaluate_on, objective, encoder))
-    run = _Run(settings, feed, stepper, Measuring(encoder, evaluate_on), miner, watch, keeper, views.unchanged)
-    return run.run()
-
-
-def _check_all(data: Sequence[Data], objective: Objective) -> None:
-    if not data:
-        raise InputError("data: found none, wanted at least one table to train on")
-    for one in data:
-        check_usable(one, objective)
-
-
-def _check_alone(accelerator: Accelerator) -> None:
-    if accelerator.num_processes > 1:
-        raise InputError(
-            f"found {accelerator.num_processes} processes, wanted 1: training across ranks is not built yet"
-        )
-
-
-def _held_out_parts(data: Sequence[Data], settings: Settings) -> tuple[list[Data], list[Table]]:
-    kept: list[Data] = []
-    held: list[Table] = []
-    for one in data:
-        rest, part = hold_out(one, settings.held_out, settings.seed) if isinstance(one, Table) else (one, None)
-        kept.append(rest)
-        held += [] if part is None else [part]
-    return kept, held
+        known_by = identity(ready.settings, ready.given, ready.evaluate_on, ready.objectives, ready.encoder)
+        keeper = Keeper(checkpoints, ready.settings, known_by)
+    with (
+        execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes),
+        tracked(ready.accelerator, ready.settings, folder) as trackers,
+    ):
+        journal = Journal(None if place()[0] else folder)
+        return _Run(ready, watch, keeper, journal, trackers).run()
 
 
 class _Run:
@@ -130,82 +100,115 @@ class _Run:
 
     def __init__(
         self,
-        settings: Settings,
-        feed: Feed,
-        stepper: Stepper,
-        measuring: Measuring,
-        miner: Miner | None,
+        ready: Prepared,
         watch: Callable[[Step], None],
         keeper: Keeper | None,
-        unchanged: Counter[str],
+        journal: Journal,
+        trackers: Trackers,
     ) -> None:
-        self.settings, self.feed, self.watch, self.keeper = settings, feed, watch, keeper
-        self.stepper, self.measuring, self.miner, self.unchanged = stepper, measuring, miner, unchanged
-        self.outcome = Outcome(stepper.encoder.model, settings, evaluate_on=tuple(measuring.tables))
+        self.settings, self.feed, self.watch, self.keeper = ready.settings, ready.feed, on_first(watch), keeper
+        self.stepper, self.unchanged = ready.stepper, ready.views.unchanged
+        self.measuring = Measuring(ready.encoder, ready.evaluate_on, ready.settings)
+        self.miner = (
+            Miner(ready.encoder, ready.settings, self.feed.sources) if isinstance(self.feed, TableFeed) else None
+        )
+        self.outcome = Outcome(ready.encoder.model, self.settings, evaluate_on=tuple(ready.evaluate_on))
+        self.budget = Budget(self.settings.steps, 60 * self.settings.minutes if self.settings.minutes else None)
+        self.watching = Watching(self.outcome, self.budget, journal, trackers)
         self.step, self.position, self.due, self.loss = 0, Position(), 1, float("nan")
         self.rows, self.busy = 0, 0.0
+        self.measured_at = 0
+        self.latest: tuple[Position, Batch] | None = None
 
     def run(self) -> Outcome:
-        self.budget = Budget(self.settings.steps, 60 * self.settings.minutes if self.settings.minutes else None)
         try:
             self._begin()
             batches = self.feed.batches(self.position)
-            while self.budget.progress(self.step) < 1:
+            # However short the time, one step is made.
+            while (not self.step or self.budget.progress(self.step) < 1) and not self.measuring.settled:
+                interrupt_together()
                 self._step(batches)
                 self._keep()
+            self.outcome.stopped_early = self.measuring.settled
+            if self.measured_at < self.step:  # time ran out between two measurements
+                self._measure()
         except KeyboardInterrupt:
             self.outcome.interrupted = True
-        self.outcome.seconds = self.budget.spent()
+        except NotFiniteError as error:
+            raise self._diverged(error) from error
         self._finish()
-        self.outcome.unchanged = dict(self.unchanged)
         return self.outcome
 
     def _begin(self) -> None:
         """Go on from a checkpoint, or look at the encoder before it learns."""
-        if self.keeper and (found := self.keeper.begin()):
+        if self.keeper and (found := from_first(self.keeper.begin)):
             state, note = found
             self.load(state)
             self._show(note=note)
         else:
             self._measure()
             self._compare("before")
+            if note := note_on(self.settings, self.stepper.encoder.model):
+                self._show(note=note)
+            self.budget.go_on_after(0.0)  # however long it took, the rate is to rise from 0, and a step to be made
 
     def _step(self, batches: Iterator[tuple[Position, Batch]]) -> None:
         started = time.monotonic()
         note = self.miner.refresh(self.step) if self.miner else ""
-        position, batch = next(batches)
-        try:
-            self._smooth(self.stepper.step(batch, self.budget.progress(self.step)))
-        except RunError as error:
-            raise self._with_place(error, position) from error
-        self.step, self.position = self.step + 1, position.after
-        self.rows, self.busy = self.rows + len(batch.tokens[0]), self.busy + time.monotonic() - started
+        drawn = [*islice(batches, self.settings.accumulate)]
+        self.latest = drawn[-1]
+        reading, warnings = self._learn([batch for _, batch in drawn])
+        self.position = self.latest[0].after
+        self.rows += sum(len(batch.tokens[0]) for _, batch in drawn)
+        self.busy += time.monotonic() - started
+        note = "; ".join(filter(None, (note, self.stepper.note)))
         measurements: tuple[Measurement, ...] = ()
+        if self.budget.progress(self.step) >= self.due / self.settings.evaluations:
+            measurements, found = self._measure()
+            warnings = (*warnings, *found)
+            self.due = int(self.budget.progress(self.step) * self.settings.evaluations) + 1
+        self._show(measurements, note, reading, warnings)
+
+    def _learn(self, batches: Sequence[Batch]) -> tuple[Reading | None, Sequence[str]]:
+        """Learn from the batches of a step; what was seen of the last, where it was looked into."""
         progress = self.budget.progress(self.step)
-        if progress >= self.due / self.settings.evaluations:
-            self.due = int(progress * self.settings.evaluations) + 1
-            measurements = self._measure()
-        self._show(measurements, note)
+        look = self.watching.due(self.step, progress)
+        self._smooth(self.stepper.step(batches, progress, look=look))
+        self.step += 1
+        if not look or self.stepper.seen is None:
+            return None, ()
+        return self.watching.read(self.step, progress, self.loss, batches[-1], self.stepper.seen)
 
-    def _show(self, measurements: tuple[Measurement, ...] = (), note: str = "") -> None:
-        rate = self.rows / self.busy if self.busy else 0.0
-        self.watch(Step(self.step, self.budget.progress(self.step), self.loss, rate, measurements, note))
+    def _show(
+        self,
+        measurements: tuple[Measurement, ...] = (),
+        note: str = "",
+        reading: Reading | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        rate, progress = self.rows / self.busy if self.busy else 0.0, self.budget.progress(self.step)
+        self.watch(Step(self.step, progress, self.loss, rate, measurements, note, reading, tuple(warnings)))
 
-    def _with_place(self, error: RunError, position: Position) -> RunError:
-        """The error with where it happened and what is left."""
-        where = f"step {self.step + 1} (batch {position.index} of epoch {position.epoch}): {error}"
-        if self.keeper is None:
-            return RunError(where)
-        changed = ", and takes a lower --learning-rate with --resume-changed" if self.keeper.latest else ""
-        return RunError(f"{where}; {self.keeper.way_back()}{changed}")
+    def _diverged(self, error: NotFiniteError) -> DivergedError:
+        """The error with where it happened and what is left; the best model so far is taken, if there is one."""
+        step = self.step + 1
+        message = diverged(str(error), step, self.stepper.learning_rate, self.loss, self.latest)
+        if self.keeper:
+            changed = ", and takes a lower --learning-rate with --resume-changed" if self.keeper.latest else ""
+            message = f"{message}; {self.keeper.way_back()}{changed}"
+        self.watching.warn(step, "diverged", message)
+        if self.measuring.best_state:
+            self._finish()
+        return DivergedError(message, self.outcome)
 
     def _keep(self) -> None:
         """Write a checkpoint where it is time for one, and stop where that is asked for."""
         if self.keeper is None:
             return
-        asked = self.keeper.checkpoints.stop()
-        if asked or self.keeper.due(self.step):
-            self.keeper.write(self.step, self.state())
+        keeper = self.keeper
+        asked = any_rank(keeper.checkpoints.stop())
+        if asked or from_first(lambda: keeper.due(self.step)):
+            from_first(lambda: keeper.write(self.step, self.state()))
         if asked:
             self.keeper.stop(self.step)
 
@@ -215,10 +218,11 @@ class _Run:
             "step": self.step,
             "position": [self.position.epoch, self.position.index],
             "due": self.due,
+            "measured_at": self.measured_at,
             "loss": self.loss,
             "rows": self.rows,
             "seconds": {"spent": self.budget.spent(), "busy": self.busy},
-            "history": self.outcome.history,
+            "watching": self.watching.state(),
             "similarities": self.outcome.similarities,
             "unchanged": self.unchanged,
             "feed": self.feed.state(),
@@ -232,10 +236,11 @@ class _Run:
         """Take on what `state` gave."""
         self.step, self.position, self.loss = state["step"], Position(*state["position"]), state["loss"]
         self.rows, self.busy = state["rows"], state["seconds"]["busy"]
+        self.measured_at = state["measured_at"]
         self.budget.go_on_after(state["seconds"]["spent"])
         # with another end, progress is another
         self.due = min(state["due"], int(self.budget.progress(self.step) * self.settings.evaluations) + 1)
-        self.outcome.history = state["history"]
+        self.watching.load(state["watching"])
         self.outcome.similarities = {when: (near, far) for when, (near, far) in state["similarities"].items()}
         self.unchanged.update(state["unchanged"])
         self.feed.load(state["feed"])
@@ -247,6 +252,8 @@ class _Run:
 
     def _finish(self) -> None:
         """Take the best model and measure it well."""
+        self.outcome.seconds = self.watching.seconds
+        self.outcome.unchanged = dict(self.unchanged)
         self.measuring.take_best(self.step)
         self.outcome.best_step = self.measuring.best_step
         try:
@@ -254,23 +261,17 @@ class _Run:
             self._compare("after")
         except KeyboardInterrupt:  # a second one: the model is worth more than its last measurement
             self.outcome.interrupted = True
+        self.watching.result(self.outcome.best_step, self.outcome.measurements)
 
     def _smooth(self, loss: float) -> None:
         self.loss = loss if np.isnan(self.loss) else self.SMOOTHING * self.loss + (1 - self.SMOOTHING) * loss
 
-    def _measure(self) -> tuple[Measurement, ...]:
+    def _measure(self) -> tuple[tuple[Measurement, ...], Sequence[str]]:
+        started, self.measured_at = time.monotonic(), self.step
         measurements = self.measuring.measure(self.step)
-        if measurements:
-            self.outcome.history.append(
-                {
-                    "step": self.step,
-                    "progress": round(self.budget.progress(self.step), 4),
-                    "seconds": round(self.budget.spent(), 2),
-                    "loss": None if np.isnan(self.loss) else self.loss,
-                    "measurements": [{"source": m.source, "task": m.task, **m.figures} for m in measurements],
-                }
-            )
-        return measurements
+        if not measurements:
+            return (), ()
+        return measurements, self.watching.measured(self.step, self.loss, measurements, time.monotonic() - started)
 
     def _compare(self, when: str) -> None:
         found = self.measuring.similarities()

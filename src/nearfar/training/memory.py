@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nearfar.data.groups import Ids
 from nearfar.encoders import Encoder
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.groups import Ids
+from nearfar.training.sharing import embedded
 from nearfar.training.sources import Batch
 
 
@@ -51,9 +52,9 @@ class Memory:
         place = min(1, len(batch.tokens) - 1)
         tokens, ids = self._newest(batch.tokens[place], _near(batch, place))
         self.copy.model.train()
-        embedded = self.copy.embed(tokens)
+        newest = embedded(self.copy, tokens)
         known = [] if self.embeddings is None else [self.embeddings]
-        self.embeddings = torch.cat([*known, embedded])[-self.size :]
+        self.embeddings = torch.cat([*known, newest])[-self.size :]
         self.ids = np.concatenate([self.ids, ids])[-self.size :]
 
     def state(self) -> dict[str, Any]:

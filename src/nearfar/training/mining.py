@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nearfar.data.groups import Ids
 from nearfar.data.negatives.mining import mine
 from nearfar.data.negatives.rules import Limits, Rules
 from nearfar.data.negatives.search import VectorSearch, as_unit
@@ -14,7 +15,6 @@ from nearfar.data.negatives.task import Task
 from nearfar.encoders import Encoder
 from nearfar.errors import InputError
 from nearfar.settings import Settings
-from nearfar.training.groups import Ids
 from nearfar.training.ready import embed_all
 from nearfar.training.sources import Source, Tokenised
 

@@ -16,9 +16,11 @@ from safetensors import SafetensorError
 
 from nearfar.analysis.report import training_page, write_page
 from nearfar.errors import InputError
+from nearfar.settings import Inputs
+from nearfar.training.card import model_card
 from nearfar.training.fitting import Data
-from nearfar.training.identity import described, versions
 from nearfar.training.outcome import Outcome
+from nearfar.training.recorded import described, versions
 
 
 def check_free(out: Path, overwrite: bool, inputs: Sequence[str] = ()) -> None:
@@ -95,20 +97,30 @@ def _remove_empty(folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def save(folder: Path, outcome: Outcome, data: Sequence[Data], title: str) -> None:
-    """Write the model as sentence-transformers does, with nearfar.json and report.html beside it."""
+def save(folder: Path, outcome: Outcome, data: Sequence[Data], title: str, inputs: Inputs | None = None) -> None:
+    """Write the model as sentence-transformers does, with a model card, nearfar.json and report.html beside it.
+
+    Args:
+        folder: to write into.
+        outcome: of the run.
+        data: that it trained on.
+        title: of the model.
+        inputs: what names the data, where a command read it, so that nearfar.json can repeat the run.
+    """
     try:
-        outcome.model.save(str(folder))
+        outcome.model.save(str(folder), create_model_card=False)
     except SafetensorError as error:  # how a full disk shows there
         raise OSError(None, str(error), str(folder)) from error
-    record = describe(outcome, data)
+    record = describe(outcome, data, inputs)
     write_page(training_page(record, outcome.measurements, outcome.similarities, title), folder / "report.html")
+    (folder / "README.md").write_text(model_card(record, outcome, data, title), "utf-8")
     (folder / "nearfar.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def describe(outcome: Outcome, data: Sequence[Data]) -> dict[str, Any]:
-    """What nearfar.json holds: settings, data, versions, and the history of measurements."""
+def describe(outcome: Outcome, data: Sequence[Data], inputs: Inputs | None = None) -> dict[str, Any]:
+    """What nearfar.json holds: what was read, settings, data, versions, and the history of measurements."""
     return {
+        "run": inputs.model_dump() if inputs else None,
         "settings": outcome.settings.model_dump(),
         "data": [described(one) for one in data],
         "evaluate_on": [described(table) for table in outcome.evaluate_on],
@@ -116,5 +128,9 @@ def describe(outcome: Outcome, data: Sequence[Data]) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 2),
         "interrupted": outcome.interrupted,
         "best_step": outcome.best_step,
+        "stopped_early": outcome.stopped_early,
+        "measurements": [measurement.to_dict() for measurement in outcome.measurements],
         "history": outcome.history,
+        "readings": outcome.readings,
+        "warnings": outcome.warnings,
     }

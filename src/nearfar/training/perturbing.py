@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from nearfar.data.views import View
-from nearfar.data.views.embedding import Adversarial, Dropout, EmbeddingView
-from nearfar.encoders.base import Change
+from nearfar.data.views.embedding import Adversarial, Dropout, EmbeddingView, Mixup
+from nearfar.encoders.base import AtOnce, Change
 
 
 def change_of(views: Sequence[View]) -> Change | None:
@@ -23,7 +23,7 @@ def change_of(views: Sequence[View]) -> Change | None:
             vectors = view(vectors, mask)
         return vectors
 
-    return change
+    return AtOnce(change) if any(isinstance(view, Mixup) for view in chosen) else change
 
 
 def attacked(view: Adversarial, loss: Callable[[Change], Tensor], before: Change | None) -> Change:
@@ -42,11 +42,11 @@ def attacked(view: Adversarial, loss: Callable[[Change], Tensor], before: Change
         return vectors + moves[0]
 
     with torch.random.fork_rng():  # the step is trained on under the draws that its gradient was taken under
-        (slope,) = torch.autograd.grad(loss(probe), moves, materialize_grads=True)
+        (slope,) = torch.autograd.grad(loss(AtOnce(probe)), moves, materialize_grads=True)
         slope = view.aimed(slope)
 
     def change(vectors: Tensor, mask: Tensor) -> Tensor:
         vectors = vectors if before is None else before(vectors, mask)
         return view.step(vectors, mask, slope)
 
-    return change
+    return AtOnce(change)

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from nearfar.data import Table
+from nearfar.data.groups import Ids
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
-from nearfar.encoders import Encoder, build_static, open_model
+from nearfar.encoders import Encoder, build_static, is_static, open_encoder, open_model
+from nearfar.encoders.adapters import add_lora, freeze_lowest
+from nearfar.encoders.prompts import prompt_of, prompted, set_prompts
 from nearfar.encoders.static import StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
-from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed, TableFeed, plan_of
 from nearfar.training.fitting import Data, contrast_for
+from nearfar.training.objectives import Objectives
+from nearfar.training.ranks import from_first, many
+from nearfar.training.room import strip_bytes
+from nearfar.training.sharing import shared_out
 from nearfar.training.sources import Embed, Passing, Source, Streamed, Tokenised, Vectors, Viewed
+from nearfar.training.teaching import open_teacher
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -28,6 +36,9 @@ if TYPE_CHECKING:
 GENTLY = 0.01
 """Of a static encoder's usual rate, where there are lone texts alone: views say little that its start does not know,
 and a higher rate unlearns that (docs/recipes.md)."""
+
+FASTER = 20
+"""Times the usual rate for adapters, which start from nothing and are few."""
 
 
 def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
@@ -42,6 +53,38 @@ def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
         tokenizer=settings.tokenizer,
         sif=settings.sif,
         seed=settings.seed,
+    )
+
+
+def ready_to_learn(model: SentenceTransformer, settings: Settings) -> SentenceTransformer:
+    """The model with its prompts, its adapters and its frozen layers.
+
+    Raises:
+        InputError: a setting does not fit the model.
+    """
+    width = int(model.get_embedding_dimension() or 0)
+    if settings.matryoshka and max(settings.matryoshka) > width:
+        raise InputError(f"matryoshka: found {max(settings.matryoshka)}, wanted at most the model's width, {width}")
+    for name in ("chunk_tokens", "keep_mib", "lora", "freeze"):
+        if is_static(model) and getattr(settings, name) is not None:
+            raise InputError(f"{name}: found {getattr(settings, name)}, wanted none for a static encoder")
+    set_prompts(model, settings.prompt)
+    if settings.lora is not None:
+        add_lora(model, settings.lora, alpha=settings.lora_alpha, targets=settings.lora_targets)
+    if settings.freeze is not None:
+        freeze_lowest(model, settings.freeze)
+    return model
+
+
+def make_encoder(model: SentenceTransformer, settings: Settings) -> Encoder:
+    """The training view of a model, by the settings."""
+    return open_encoder(
+        model,
+        settings.encoder,
+        token_dropout=settings.token_dropout or 0.0,
+        weight_learning_rate=settings.weight_learning_rate,
+        chunk_tokens=settings.chunk_tokens,
+        keep_bytes=None if settings.keep_mib is None else settings.keep_mib * 2**20,
     )
 
 
@@ -81,26 +124,29 @@ def open_guide(settings: Settings) -> Embed | None:
         vectors: Vectors = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
         return vectors.astype(np.float32, copy=False)
 
-    return embed
+    return partial(shared_out, embed)
 
 
-def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, settings: Settings, views: Views) -> Feed:
+def make_feed(data: Sequence[Data], encoder: Encoder, objectives: Objectives, settings: Settings, views: Views) -> Feed:
     """The batches of tables, or of streams.
 
     Args:
-        data: of one sort, each usable by the objective.
+        data: of one sort, each usable by its objective.
         encoder: whose tokens texts become.
-        objective: decides what contrasts are made.
+        objectives: decide what contrasts are made.
         settings: with a batch size.
         views: what makes positives of lone texts.
 
     Raises:
         InputError: tables and streams are mixed, or the settings do not suit them.
     """
-    guide = open_guide(settings)
+    guide, teacher = open_guide(settings), open_teacher(settings)
+
+    def kind(one: Data) -> str:
+        return str(contrast_for(one, objectives.of(one.source), taught=teacher is not None))
 
     def passing(one: Data) -> Passing:
-        return Passing(one.source, str(contrast_for(one, objective)), encoder, views, settings.seed, guide)
+        return Passing(one.source, kind(one), encoder, views, settings.seed, guide, teacher)
 
     streams = [one for one in data if isinstance(one, Stream)]
     tables = [one for one in data if isinstance(one, Table)]
@@ -116,11 +162,16 @@ def make_feed(data: Sequence[Data], encoder: Encoder, objective: Objective, sett
     def ready(table: Table) -> Source:
         if table.kind == "texts" and views.in_text:
             return Viewed(table, passing(table))
-        return Tokenised.of(table, str(contrast_for(table, objective)), encoder, guide)
+        return Tokenised.of(table, kind(table), encoder, guide, teacher)
 
     sources = [ready(table) for table in tables]
     plan = plan_of(sources, settings, lambda source: embed_rows(source, encoder))
     return TableFeed(sources, plan, moving=settings.batches == "cluster")
+
+
+def digest_of(data: Data) -> tuple[object, ...]:
+    """What tells whether ranks have read the same; a stream is known by its name and roles alone."""
+    return (data.source, data.roles, *((data.fingerprint,) if isinstance(data, Table) and many() else ()))
 
 
 def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
@@ -128,7 +179,12 @@ def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
         raise InputError(
             f"{streams[0].source}: found a stream, whose length is unknown, wanted --steps or --minutes to end the run"
         )
-    for name, default in (("batches", "shuffled"), ("source_temperature", None), ("mine_every", None)):
+    for name, default in (
+        ("batches", "shuffled"),
+        ("source_temperature", None),
+        ("mine_every", None),
+        ("weight_for", []),
+    ):
         if getattr(settings, name) != default:
             raise InputError(f"{name}: found {getattr(settings, name)!r}, wanted {default!r} for streams")
 
@@ -136,7 +192,8 @@ def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
 def embed_rows(source: Source, encoder: Encoder) -> Vectors:
     """``(n, d)``: the first text of each row, by the encoder as it is, in evaluation mode."""
     if isinstance(source, Viewed):
-        tokens = encoder.tokenise(batch["text"] for batch in source.table.batches())
+        prompt = prompt_of(encoder.model, "text")
+        tokens = encoder.tokenise(prompted(batch["text"], prompt) for batch in source.table.batches())
     else:
         tokens = source.tokens[source.table.text_roles[0]]
     return embed_all(tokens, encoder)
@@ -146,9 +203,13 @@ def embed_rows(source: Source, encoder: Encoder) -> Vectors:
 def embed_all(tokens: Tokens, encoder: Encoder) -> Vectors:
     """``(n, d)``: all texts, those of like length together, in evaluation mode."""
     training, _ = encoder.model.training, encoder.model.eval()
+
+    def embed(chosen: Ids) -> Vectors:
+        runs = (chosen[start : start + encoder.batch_size] for start in range(0, len(chosen), encoder.batch_size))
+        return np.concatenate([encoder.embed(tokens.take(rows)).cpu().float().numpy() for rows in runs])
+
     order = np.argsort(tokens.lengths, kind="stable")  # so that little padding is computed
-    runs = (order[start : start + encoder.batch_size] for start in range(0, len(order), encoder.batch_size))
-    found = np.concatenate([encoder.embed(tokens.take(rows)).cpu().float().numpy() for rows in runs])
+    found: Vectors = shared_out(embed, order)
     encoder.model.train(training)
     return found[np.argsort(order)]
 
@@ -158,20 +219,22 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
     rate = settings.learning_rate
     if rate is None:
         gently = isinstance(encoder, StaticEncoder) and all(one.kind == "texts" for one in data)
-        rate = encoder.learning_rate * (GENTLY if gently else 1)
+        rate = encoder.learning_rate * (GENTLY if gently else FASTER if settings.lora else 1)
     values: dict[str, Any] = {
         "view": views.settings(),
         "batch_size": settings.batch_size or encoder.batch_size,
         "learning_rate": rate,
+        "gradient_clip": (encoder.gradient_clip or 0.0) if settings.gradient_clip is None else settings.gradient_clip,
+        "max_bytes": settings.max_bytes or from_first(lambda: strip_bytes(encoder.model.device)),
+        "chunk_tokens": encoder.chunk_tokens,
     }
     return settings.model_copy(update=values)
 
 
 def with_end(settings: Settings, encoder: Encoder, feed: Feed) -> Settings:
     """The settings with the end of the run as a number of steps, where epochs decide it."""
-    in_epoch = feed.steps_in_epoch
-    if in_epoch is None or (settings.epochs is None and (settings.steps or settings.minutes)):
+    if feed.steps_in_epoch is None or (settings.epochs is None and (settings.steps or settings.minutes)):
         return settings
     epochs = settings.epochs or encoder.epochs
-    steps = min(epochs * in_epoch, settings.steps or epochs * in_epoch)
-    return settings.model_copy(update={"epochs": epochs, "steps": steps})
+    steps = max(1, epochs * feed.steps_in_epoch // settings.accumulate)
+    return settings.model_copy(update={"epochs": epochs, "steps": min(steps, settings.steps or steps)})

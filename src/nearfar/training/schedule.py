@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from nearfar.training.ranks import as_first
+
 
 @dataclass
 class Budget:
@@ -29,14 +31,14 @@ class Budget:
         self.started = time.monotonic() - seconds
 
     def progress(self, step: int) -> float:
-        """Share of the run that is over after `step` steps, from 0 to 1."""
+        """Share of the run that is over after `step` steps, from 0 to 1, by the clock of rank 0."""
         by_steps = step / self.steps if self.steps else 0.0
-        by_time = self.spent() / self.seconds if self.seconds else 0.0
+        by_time = as_first(self.spent() / self.seconds) if self.seconds else 0.0
         return min(1.0, max(by_steps, by_time))
 
 
 def warm_up_and_decay(progress: float, warmup: float) -> float:
     """Factor of the learning rate: up linearly over the first `warmup`, then down linearly to 0."""
-    if progress < warmup:
+    if warmup and progress < warmup:
         return progress / warmup
     return (1 - progress) / (1 - warmup)

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.data import Table
+from nearfar.data.groups import Ids, number_texts, numbers_of
 from nearfar.data.roles import GROUP, MARKS
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
+from nearfar.encoders.prompts import prompt_of, prompted
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.groups import Ids, number_texts, numbers_of
+from nearfar.training.teaching import Grades, Teach
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
@@ -33,6 +35,7 @@ class Batch:
         ids: for each column ``(n,)`` numbers of its texts, equal for equal texts; a changed text has that of the
             text it was made of.
         marks: ``(n,)`` labels, scores, or of pairs and views the numbers of groups that the user named; or None.
+            Scores of a teacher are ``(n, 1 + k)``, of the positive and of each negative.
         guide: for each column ``(n, g)`` a second model's embeddings, or None.
     """
 
@@ -53,6 +56,7 @@ class Tokenised:
         kind: of the contrast that is made.
         tokens, ids: of each text role, and of `label` and `group` the ids.
         guide: of each text role ``(n, g)`` a second model's embeddings; empty without one.
+        taught: ``(n, 1 + k)`` a teacher's scores, or None.
         mined: ``(n, k)`` rows whose positives are negatives of each row, -1 for none; changed as training goes on.
     """
 
@@ -61,16 +65,23 @@ class Tokenised:
     tokens: dict[str, Tokens]
     ids: dict[str, Ids]
     guide: dict[str, Vectors]
+    taught: Grades | None = None
     mined: Ids | None = None
 
     @classmethod
-    def of(cls, table: Table, kind: str, encoder: Encoder, guide: Embed | None = None) -> Tokenised:
-        """Tokenise a table, number its texts, and ask the guide once for each text."""
+    def of(
+        cls, table: Table, kind: str, encoder: Encoder, guide: Embed | None = None, teacher: Teach | None = None
+    ) -> Tokenised:
+        """Tokenise a table, number its texts, and ask the guide once for each text, the teacher for each pair."""
         roles = table.text_roles
-        tokens = {role: encoder.tokenise(batch[role] for batch in table.batches()) for role in roles}
+        prompts = {role: prompt_of(encoder.model, role) for role in roles}
+        tokens = {
+            role: encoder.tokenise(prompted(batch[role], prompts[role]) for batch in table.batches()) for role in roles
+        }
         ids = {role: number_texts(table, role) for role in table.roles if role != "score"}
         found = {} if guide is None else {role: guide(table.column(role)) for role in roles}
-        return cls(table, kind, tokens, ids, found)
+        texts = {role: table.column(role) for role in roles} if teacher else {}
+        return cls(table, kind, tokens, ids, found, _taught(kind, texts, teacher))
 
     def batch(self, rows: Ids, epoch: int) -> Batch:
         """The batch of these rows, in any epoch the same."""
@@ -96,7 +107,7 @@ class Tokenised:
 
     def _marks(self, rows: Ids) -> NDArray[Any] | None:
         if self.kind == "graded":
-            return np.asarray(self.table.rows[rows]["score"])
+            return np.asarray(self.table.rows[rows]["score"]) if self.taught is None else self.taught[rows]
         marks = self.ids.get("label" if self.kind == "labelled" else GROUP)
         return None if marks is None else marks[rows]
 
@@ -111,6 +122,7 @@ class Passing:
         views: what makes positives of lone texts.
         seed: of the views.
         guide: a second model, or None.
+        teacher: one that grades pairs, or None.
     """
 
     source: str
@@ -119,6 +131,7 @@ class Passing:
     views: Views
     seed: int
     guide: Embed | None = None
+    teacher: Teach | None = None
 
     def batch(self, texts: Mapping[str, Sequence[Any]], rows: Sequence[int], epoch: int) -> Batch:
         """The batch of these texts, by role; rows and epoch are what the views depend on."""
@@ -130,16 +143,27 @@ class Passing:
         viewed = roles == ["text"] and self.kind != "labelled"
         if viewed:
             original, columns = 2 * columns, list(self.views.pairs(columns[0], rows, seed=self.seed, epoch=epoch))
+        taught = _taught(self.kind, {role: texts[role] for role in roles}, self.teacher)
         marks = next((texts[role] for role in MARKS if role in texts), None)
         guided = () if self.guide is None else tuple(map(self.guide, original[:1] if viewed else original))
         return Batch(
             self.source,
             self.kind,
-            tuple(self.encoder.tokenise([column]) for column in columns),
+            tuple(self.encoder.tokenise([column]) for column in self._prompted(roles, columns)),
             tuple(numbers_of(column) for column in original),
-            None if marks is None else np.asarray(marks) if self.kind == "graded" else numbers_of(marks),
+            self._marks(marks) if taught is None else taught,
             (2 * guided if viewed else guided) or None,
         )
+
+    def _marks(self, marks: Sequence[Any] | None) -> NDArray[Any] | None:
+        if marks is None:
+            return None
+        return np.asarray(marks) if self.kind == "graded" else numbers_of(marks)
+
+    def _prompted(self, roles: Sequence[str], columns: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """Columns with their prompts: two views have that of their text, all negatives one."""
+        for place, column in enumerate(columns):
+            yield prompted(column, prompt_of(self.encoder.model, roles[min(place, len(roles) - 1)]))
 
 
 @dataclass(frozen=True)
@@ -155,6 +179,14 @@ class Viewed:
 
 
 Source = Tokenised | Viewed
+
+
+def _taught(kind: str, texts: Mapping[str, Sequence[str]], teacher: Teach | None) -> Grades | None:
+    """What a teacher says of anchors and their candidates, where a contrast is made of it."""
+    if teacher is None or kind != "graded" or "anchor" not in texts:
+        return None
+    anchors, *candidates = texts.values()
+    return teacher(anchors, candidates)
 
 
 @dataclass(frozen=True)

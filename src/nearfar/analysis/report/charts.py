@@ -34,6 +34,68 @@ def line_chart(lines: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y:
     )
 
 
+def path_chart(points: Sequence[tuple[float, float, float]], *, x: str, y: str) -> str:
+    """A way through a plane, its points darker the later they come, as SVG.
+
+    Args:
+        points: (x, y, step) in order.
+        x, y: what the axes show.
+    """
+    axes = {
+        "x": {"field": "x", "type": "quantitative", "title": x, "scale": {"zero": False}},
+        "y": {"field": "y", "type": "quantitative", "title": y, "scale": {"zero": False}},
+    }
+    shade = {"field": "step", "type": "quantitative", "title": "step", "scale": {"range": ["#b8d3f5", "#0d3f80"]}}
+    return _svg(
+        {
+            "data": {"values": [{"x": a, "y": b, "step": step} for a, b, step in points]},
+            "layer": [
+                {
+                    "mark": {"type": "line", "color": COLOURS[0], "opacity": 0.35},
+                    "encoding": axes | {"order": {"field": "step"}},
+                },
+                {"mark": {"type": "point", "filled": True}, "encoding": axes | {"color": shade}},
+            ],
+        }
+    )
+
+
+def rate_chart(rates: Sequence[float], losses: Mapping[str, Sequence[float]], *, mark: float) -> str:
+    """Losses over learning rates in their logarithms, with a rule at one of these, as SVG.
+
+    Args:
+        rates: rising.
+        losses: name -> a loss for each rate.
+        mark: the rate to mark.
+    """
+    rows = [
+        {"x": rate, "y": loss, "line": name}
+        for name, some in losses.items()
+        for rate, loss in zip(rates, some, strict=True)
+    ]
+    x = {"field": "x", "type": "quantitative", "title": "learning rate", "scale": {"type": "log"}}
+    return _svg(
+        {
+            "layer": [
+                {
+                    "data": {"values": rows},
+                    "mark": {"type": "line"},
+                    "encoding": {
+                        "x": x,
+                        "y": {"field": "y", "type": "quantitative", "title": "loss", "scale": {"zero": False}},
+                        "color": _colours(list(losses)),
+                    },
+                },
+                {
+                    "data": {"values": [{"x": mark}]},
+                    "mark": {"type": "rule", "strokeDash": [4, 4], "color": INK},
+                    "encoding": {"x": x},
+                },
+            ],
+        }
+    )
+
+
 def histogram_chart(samples: Mapping[str, ArrayLike], *, x: str, bins: int = 50) -> str:
     """Overlaid histograms over common bins, each as a share of its own sample, as SVG.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nearfar.analysis.report.charts import histogram_chart, line_chart
 from nearfar.analysis.report.page import Grid, Page, Picture
+from nearfar.analysis.report.readings import reading_pictures
 from nearfar.analysis.tasks import MAIN, Measurement
 
 Similarities = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -29,8 +30,12 @@ def training_page(
     pictures = []
     if len(record["history"]) > 1:
         pictures += [_figure_picture(record["history"], record["best_step"]), _loss_picture(record["history"])]
+    pictures += reading_pictures(record.get("readings", ()))
     pictures += [_similarity_picture(when, *samples) for when, samples in similarities.items()]
     grids = [_figure_grid(record["history"], measurements)] if measurements else []
+    if record.get("warnings"):
+        rows = [(f"{w['step']:,}", w["cause"], w["message"]) for w in record["warnings"]]
+        grids.append(Grid("Warnings", ("step", "cause", "what was seen, and what to do"), rows))
     grids += [
         Grid(
             "Data",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nearfar.data import Table
+from nearfar.data.tables import Table
 
 Ids = NDArray[np.int64]
 
@@ -54,6 +54,31 @@ def groups_of_negatives(negatives: Ids, columns: Sequence[Ids], groups: Ids) -> 
     found = order[np.minimum(place, len(order) - 1)]
     alone: Ids = len(groups) + np.arange(len(negatives))
     return np.where(texts[found] == negatives, owners[found], alone)
+
+
+def shares_of(kind: str, ids: Sequence[Ids], marks: NDArray[Any] | None) -> tuple[float, float]:
+    """What share of a batch's rows shares a text with another row, and what share pushes a text of its own.
+
+    Pushed away from itself is an anchor that is another row's positive, unless that row is of its group, and a text
+    with two labels. Texts whose nearness is graded push no other row.
+
+    Args:
+        kind: of the contrast.
+        ids: of the columns.
+        marks: labels, or groups, or None.
+    """
+    if kind == "graded":
+        return 0.0, 0.0
+    shared = np.logical_or.reduce([_occurs_again(values) for values in ids[:2]])
+    if kind == "labelled":
+        assert marks is not None
+        _, texts = np.unique(ids[0], return_inverse=True)
+        kinds = np.unique(np.stack([texts, marks]), axis=1)[0]
+        return float(shared.mean()), float((np.bincount(kinds)[texts] > 1).mean())
+    groups = duplicate_groups((*ids[:2], *(() if marks is None else (marks,))))
+    met = groups_of_negatives(ids[0], ids[1:2], groups)  # the group of the row whose positive an anchor is
+    crossed = (met != groups) & (met < len(groups))
+    return float(shared.mean()), float(crossed.mean())
 
 
 def _occurs_again(values: Ids) -> NDArray[np.bool_]:

@@ -1,0 +1,151 @@
+"""An objective and a weight for each table, and a teacher's scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nearfar as nf
+from nearfar.data.groups import number_texts
+from nearfar.data.views import Views
+from nearfar.encoders import build_static
+from nearfar.objectives import parse_objective
+from nearfar.training.contrasting import Contrasting
+from nearfar.training.objectives import Objectives, by_source
+from nearfar.training.ready import make_feed
+from nearfar.training.teaching import open_teacher
+from tests.training.made import encoder, pairs_table, texts
+
+SMALL = {"vocabulary": 100, "width": 8, "batch_size": 10, "steps": 4, "held_out": 0.0}
+
+
+def scored() -> nf.Table:
+    every = texts(40)
+    columns = {"sentence1": every[:20], "sentence2": every[20:], "score": [float(n % 5) for n in range(20)]}
+    return nf.Table.from_columns(columns, "data/dev.tsv")
+
+
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """(objective, kind of contrast) of each step to come."""
+    calls: list[tuple[str, str]] = []
+    for kind in (nf.InfoNCELoss, nf.CoSENTLoss, nf.MarginMSELoss):
+        plain = kind.__call__
+
+        def noted(self, contrast, *, strip_rows=None, plain=plain):
+            calls.append((type(self).__name__, contrast.kind))
+            return plain(self, contrast, strip_rows=strip_rows)
+
+        monkeypatch.setattr(kind, "__call__", noted)
+    return calls
+
+
+@pytest.mark.parametrize("given", ["settings", "sequence", "mapping"])
+def test_each_table_has_its_objective(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = seen(monkeypatch)
+    tables = [pairs_table(), scored()]
+    infonce, cosent = nf.InfoNCELoss(), nf.CoSENTLoss(temperature=0.1)
+    objective = {"sequence": [infonce, cosent], "mapping": {"memory": infonce, "dev.tsv": cosent}}.get(given)
+    settings = nf.Settings(**SMALL, objective_for=["dev.tsv=cosent:temperature=0.1"] if given == "settings" else [])
+    nf.train(tables, objective=objective, settings=settings)
+    assert set(calls) == {("InfoNCELoss", "pairs"), ("CoSENTLoss", "graded")}
+    assert len(calls) == 4
+
+
+def test_a_weight_makes_batches_come_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = seen(monkeypatch)
+    settings = nf.Settings(**SMALL | {"steps": 40}, objective_for=["dev.tsv=cosent"], weight_for=["dev.tsv=3"])
+    nf.train([pairs_table(), scored()], settings=settings)
+    names = [name for name, _ in calls]
+    assert names.count("CoSENTLoss") == pytest.approx(3 * names.count("InfoNCELoss"), rel=0.25)
+
+
+def test_options_of_an_objective_are_read() -> None:
+    assert parse_objective("infonce:temperature=0.2,symmetric=True") == nf.InfoNCELoss(temperature=0.2, symmetric=True)
+    assert parse_objective("triplet:mining=hard") == nf.TripletLoss(mining="hard")
+    with pytest.raises(nf.InputError, match="found option 'temp', wanted one of temperature"):
+        parse_objective("infonce:temp=1")
+    with pytest.raises(nf.InputError, match="temperature: found -1"):
+        parse_objective("infonce:temperature=-1")
+
+
+def test_a_table_is_named_by_its_path_or_its_file() -> None:
+    sources = ["a/dev.tsv", "b/dev.tsv", "b/train.tsv"]
+    assert by_source("weight_for", ["b/dev.tsv=2", "train.tsv=3"], sources) == {"b/dev.tsv": "2", "b/train.tsv": "3"}
+    for word, message in (
+        ("dev.tsv=2", "found dev.tsv, which several are called, wanted one of a/dev.tsv"),
+        ("c.tsv=2", "found c.tsv, wanted one of a/dev.tsv"),
+        ("2", "found '2', wanted SOURCE=VALUE"),
+    ):
+        with pytest.raises(nf.InputError, match=message):
+            by_source("weight_for", [word], sources)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    build_static(lambda: [texts(60)], width=16, vocabulary=100).save(str(folder))
+    return folder
+
+
+def test_a_teacher_grades_positives_and_negatives(teacher: Path) -> None:
+    """Scores and contrast against the teacher's own vectors, row by row, for a table and for what passes by."""
+    table = pairs_table(negatives=True)
+    settings = nf.Settings(**SMALL, objective="marginmse", teacher=str(teacher), teacher_scale=2.0)
+    student = encoder()
+    feed = make_feed([table], student, Objectives(nf.MarginMSELoss()), settings, Views.parse(["dropout"]))
+    _, batch = next(feed.batches())
+    vectors = {role: nf.open_model(teacher).encode(table.column(role)) for role in table.roles}
+    numbers = number_texts(table, "anchor").tolist()
+    for place, row in enumerate(numbers.index(number) for number in batch.ids[0]):
+        wanted = [2 * vectors["anchor"][row] @ vectors[role][row] for role in ("positive", "negative")]
+        np.testing.assert_allclose(batch.marks[place], wanted, atol=1e-5)
+    contrast = Contrasting(student, False)(batch)
+    assert contrast.kind == "graded"
+    own = torch.stack([student.embed(column) for column in batch.tokens[1:]], dim=1)
+    torch.testing.assert_close(contrast.own, own)
+
+
+def test_margins_come_nearer_to_the_teachers(teacher: Path) -> None:
+    steps = {"steps": 60, "width": 16, "learning_rate": 0.02, "watch_every": 1}
+    settings = nf.Settings(**SMALL | steps, objective="marginmse", teacher=str(teacher))
+    losses = [entry["batch_loss"] for entry in nf.train(pairs_table(negatives=True), settings=settings).readings]
+    assert sum(losses[-5:]) < sum(losses[:5]) / 2
+
+
+def test_a_teacher_may_be_a_cross_encoder(tmp_path: Path) -> None:
+    from sentence_transformers import CrossEncoder
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", *dict.fromkeys(word for text in texts(60) for word in text.split())]
+    split = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    split.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=split, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(tmp_path)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=1,
+    )
+    BertForSequenceClassification(config).save_pretrained(tmp_path)
+    teach = open_teacher(nf.Settings(teacher=str(tmp_path)))
+    assert teach is not None
+    anchors, positives, negatives = texts(9)[:3], texts(9)[3:6], texts(9)[6:]
+    found = teach(anchors, [positives, negatives])
+    judge = CrossEncoder(str(tmp_path))
+    for place, column in enumerate((positives, negatives)):
+        np.testing.assert_allclose(found[:, place], judge.predict(list(zip(anchors, column, strict=True))), atol=1e-6)
+
+
+def test_what_a_teacher_cannot_do_is_said(teacher: Path) -> None:
+    with pytest.raises(nf.InputError, match="found no teacher, which MarginMSELoss cannot learn from; wanted anchor"):
+        nf.train(pairs_table(negatives=True), settings=nf.Settings(**SMALL, objective="marginmse"))
+    with pytest.raises(nf.InputError, match="found anchor and positive alone, which MarginMSELoss"):
+        nf.train(pairs_table(), settings=nf.Settings(**SMALL, objective="marginmse", teacher=str(teacher)))
+    with pytest.raises(nf.InputError, match=r"--teacher: found .*, wanted none: it grades pairs for marginmse"):
+        nf.train(pairs_table(), settings=nf.Settings(**SMALL, teacher=str(teacher)))
