@@ -32,6 +32,7 @@ LAYERS = (
     ("mining",),
     ("analysis",),
     ("training",),
+    ("words",),
     ("integrations",),
     ("demo",),
     ("commands",),

@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import augment, convert, demo, encode, evaluate, export, mine, objectives, push, rate, train
+from nearfar.commands import (
+    augment,
+    convert,
+    demo,
+    encode,
+    evaluate,
+    export,
+    mine,
+    nearest,
+    objectives,
+    push,
+    rate,
+    train,
+)
 from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
 
@@ -30,6 +43,7 @@ app.command()(push.push)
 app.command()(augment.augment)
 app.command()(convert.convert)
 app.command()(mine.mine)
+app.command()(nearest.nearest)
 app.command()(objectives.objectives)
 app.command()(demo.demo)
 
