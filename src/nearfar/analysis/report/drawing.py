@@ -24,7 +24,7 @@ def write_pictures(specs: Mapping[str, Spec], folder: Path) -> list[Path]:
     """NAME.svg and NAME.png of each picture, dark on white, PNG at 300 pixels an inch; the paths written."""
     import vl_convert
 
-    written = []
+    written: list[Path] = []
     for name, spec in specs.items():
         drawn = _svg(spec, background="white").replace(INK, DARK)
         paths = folder / f"{name}.svg", folder / f"{name}.png"
@@ -53,8 +53,8 @@ def _svg(spec: Spec, background: str | None = None) -> str:
         "background": background,
         "font": "system-ui, sans-serif",
         "view": {"stroke": None},
-        "axis": axis | {"titleColor": INK, "labelFontSize": 12, "titleFontSize": 12},
-        "legend": {"labelColor": INK, "labelFontSize": 12},
+        "axis": axis | {"titleColor": INK, "labelFontSize": 13, "titleFontSize": 13},
+        "legend": {"labelColor": INK, "labelFontSize": 13},
     }
     drawn: str = vl_convert.vegalite_to_svg({**SIZE, **spec, "config": config})
     return drawn

@@ -16,6 +16,9 @@ SHOWN = 10
 SEARCHED = 45
 """Neighbours that draw each other on the map; a perplexity of a third of them."""
 
+INTERPOLATED = 2000
+"""Points from which forces are interpolated on a grid; below, a tree is faster."""
+
 FEWEST = 10
 """Points below which the map is the two principal axes."""
 
@@ -38,8 +41,9 @@ class Layout:
 def layout(points: Vectors, *, seed: int = 0) -> Layout:
     """The map of `points` `(n, d)`, by cosine.
 
-    t-SNE (van der Maaten & Hinton 2008) from principal axes, its forces by interpolation (FIt-SNE, Linderman et al.
-    2019), so that time grows with n; openTSNE's. The neighbours are exact.
+    t-SNE (van der Maaten & Hinton 2008) from principal axes, the forces of many points by interpolation (FIt-SNE,
+    Linderman et al. 2019), so that time grows with n; openTSNE's. The neighbours are exact. One thread: on so few
+    points a second one costs more than it brings.
     """
     count = len(points)
     if count < 2:
@@ -71,10 +75,11 @@ def _t_sne(start: NDArray[np.float64], found: Neighbours, seed: int) -> NDArray[
 
     distances = np.sqrt(np.maximum(2 - 2 * found.cosines.astype(np.float64), 0))
     affinities = PerplexityBasedNN(
-        knn_index=PrecomputedNeighbors(found.places, distances), perplexity=max(found.places.shape[1] / 3, 1), n_jobs=-1
+        knn_index=PrecomputedNeighbors(found.places, distances), perplexity=max(found.places.shape[1] / 3, 1), n_jobs=1
     )
-    map_ = TSNEEmbedding(start, affinities, negative_gradient_method="fft", n_jobs=-1, random_state=seed)
-    map_ = map_.optimize(250, exaggeration=12, momentum=0.5).optimize(500, momentum=0.8)
+    forces = "bh" if len(start) < INTERPOLATED else "fft"
+    map_ = TSNEEmbedding(start, affinities, negative_gradient_method=forces, n_jobs=1, random_state=seed)
+    map_ = map_.optimize(200, exaggeration=12, momentum=0.5).optimize(400, momentum=0.8)
     return np.asarray(map_, dtype=np.float64)
 
 

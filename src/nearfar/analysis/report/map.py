@@ -104,7 +104,7 @@ def _telling(texts: Sequence[str], numbers: NDArray[np.int64]) -> dict[int, str]
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     there = sorted(set(numbers.tolist()))
-    joined = [" ".join(texts[i] for i in np.flatnonzero(numbers == number)) for number in there]
+    joined = [" ".join(texts[i] for i in np.flatnonzero(numbers == number).tolist()) for number in there]
     weigher = TfidfVectorizer(sublinear_tf=True, max_df=max(1, len(there) // 2))
     try:
         weights = weigher.fit_transform(joined)

@@ -57,8 +57,8 @@ class Drawn:
         """Vega-Lite specifications of all pictures that there are, the map first."""
         words = page_words(self.language)
         still = charts.space_map(self.layout.places, self.colourings[0].of_points())
-        drawn = {name: draw(self.found, words) for name, (draw, _) in PICTURES.items()}
-        return {"map": still} | {name: spec for name, spec in drawn.items() if spec is not None}
+        drawn = {name: picture(self.found, words) for name, (picture, _) in PICTURES.items()}
+        return {"map": still} | {name: charts.SIZE | spec for name, spec in drawn.items() if spec is not None}
 
     def page(self, model: str) -> Page:
         """The page, which calls the model `model`."""
@@ -94,7 +94,7 @@ def _page(drawn: Drawn, model: str) -> Page:
     return Page(
         title=words["title"].format(model=model),
         lead=lead,
-        notes=[*(f"{note[language]}." for note in found.notes), words["rules"]],
+        notes=[*(f"{note[language][0].upper()}{note[language][1:]}." for note in found.notes), words["rules"]],
         pictures=shown,
         grids=[*_numbers(found, words, language)],
         language=language,

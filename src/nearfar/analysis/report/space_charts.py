@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 
 from nearfar.analysis.analysis import Analysis
 from nearfar.analysis.report.charts import histogram_spec
-from nearfar.analysis.report.drawing import COLOURS, INK, SIZE, Spec, colours
+from nearfar.analysis.report.drawing import COLOURS, INK, Spec, colours
 from nearfar.analysis.verdicts import MEASURES
 
 Words = Mapping[str, str]
+SIZE: Spec = {"width": 430, "height": 230}
+"""Of a picture: two stand side by side, and one is still legible on a phone."""
+
+MAP_SIZE: Spec = {"width": 560, "height": 560}
+
 DRAWN = 2000
 """Points of a scatter at most; the figures go over all."""
 
@@ -57,7 +62,7 @@ def _curve(rows: list[dict[str, float]], x: str, y: Spec) -> Spec:
     return {
         "data": {"values": rows},
         "mark": {"type": "line", "color": COLOURS[0], "point": len(rows) < 30},
-        "encoding": {"x": {"field": "x", "type": "quantitative", "title": x}, "y": y},
+        "encoding": {"x": {"field": "x", "type": "quantitative", "title": x, "axis": {"tickCount": 6}}, "y": y},
     }
 
 
@@ -164,8 +169,7 @@ def space_map(places: NDArray[np.float64], hexes: list[str]) -> Spec:
     rows = [{"x": x, "y": y, "c": c} for (x, y), c in zip(places.round(3).tolist(), hexes, strict=True)]
     bare = {"type": "quantitative", "axis": None, "scale": {"zero": False, "nice": False}}
     return {
-        "width": SIZE["width"],
-        "height": SIZE["width"],
+        **MAP_SIZE,
         "data": {"values": rows},
         "mark": {"type": "circle", "size": 12, "opacity": 0.75},
         "encoding": {
@@ -178,7 +182,7 @@ def space_map(places: NDArray[np.float64], hexes: list[str]) -> Spec:
 
 def _axis(field: str, title: str, domain: list[float]) -> Spec:
     scale = {"domain": domain, "nice": False, "zero": False}
-    return {"field": field, "type": "quantitative", "title": title, "scale": scale}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": {"tickCount": 5}}
 
 
 def _rule(axis: str, value: float) -> Spec:
