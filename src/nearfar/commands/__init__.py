@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nearfar.commands import (
+    analyze,
     augment,
     convert,
     demo,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(rate.rate)
 app.command()(evaluate.evaluate)
+app.command()(analyze.analyze)
 app.command()(encode.encode)
 app.command()(export.export)
 app.command()(push.push)
