@@ -124,8 +124,8 @@ def _integrals(read: Read, runs: Sequence[NDArray[np.int64]], steps: int) -> Vec
 def _slopes(read: Read, points: Tensor, directions: Tensor) -> Tensor:
     """``(u, s, k)``: how the pooled vectors of s points move when their token vectors move in each of u directions.
 
-    ``(s, L, d)`` points, ``(u, L, d)`` directions. By two backward passes: the gradient of w . e is linear in w, and its
-    derivative in a direction the wanted one. Forward differentiation would first compile its rules for seconds.
+    ``(s, L, d)`` points, ``(u, L, d)`` directions. By two backward passes: the gradient of w . e is linear in w, and
+    its derivative in a direction the wanted one. Forward differentiation would first compile its rules for seconds.
     """
     with torch.enable_grad():
         points = points.detach().requires_grad_()
