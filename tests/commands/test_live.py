@@ -34,8 +34,7 @@ def watched(out: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]
     line = [sys.executable, "-m", "nearfar", "watch", str(out), "--no-browser", *words]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        assert "http://127.0.0.1:" in said
+        said = next(line for line in process.stdout if "http://127.0.0.1:" in line)
         try:
             yield next(word for word in said.split() if word.startswith("http")), process
         finally:
