@@ -33,6 +33,7 @@ LAYERS = (
     ("analysis",),
     ("live",),
     ("training",),
+    ("words",),
     ("integrations",),
     ("demo",),
     ("commands",),

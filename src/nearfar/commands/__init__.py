@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nearfar.commands import (
+    analyze,
     augment,
     convert,
     demo,
@@ -18,6 +19,7 @@ from nearfar.commands import (
     explain,
     export,
     mine,
+    nearest,
     objectives,
     push,
     rate,
@@ -39,6 +41,7 @@ app.command()(train.train)
 app.command()(watch.watch)
 app.command()(rate.rate)
 app.command()(evaluate.evaluate)
+app.command()(analyze.analyze)
 app.command()(explain.explain)
 app.command()(encode.encode)
 app.command()(export.export)
@@ -46,6 +49,7 @@ app.command()(push.push)
 app.command()(augment.augment)
 app.command()(convert.convert)
 app.command()(mine.mine)
+app.command()(nearest.nearest)
 app.command()(objectives.objectives)
 app.command()(demo.demo)
 

@@ -25,6 +25,7 @@ from nearfar.commands.shared import (
     show_measurements,
 )
 from nearfar.commands.watch import open_beside
+from nearfar.commands.words import check_words, run_words
 from nearfar.config import Config, read_config
 from nearfar.errors import InputError, RunError
 from nearfar.settings import Inputs, Settings
@@ -78,6 +79,8 @@ def train(
     Example: nearfar train faq.csv -o faq --column anchor=question --column positive=answer --epochs 5
 
     Example: nearfar train notes.txt -o notes --view crop:keep=0.7 --view typo:probability=0.3
+
+    Example: nearfar train corpus.txt.gz -o my-words --encoder words --eval wordsim.tsv
 
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv --resume
 
@@ -146,6 +149,9 @@ def _without_end(file: Config, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_settings(settings: Settings) -> None:
     """Raise an InputError where a name is unknown, before any data is read."""
+    if settings.encoder == "words":
+        check_words(settings)
+        return
     from nearfar.data.views import Views
 
     Views.parse(settings.view)
@@ -172,6 +178,9 @@ def run(
     if resuming.has_nothing_left(output, overwrite):
         return
     check_free(output, overwrite, inputs=[*inputs.data, *inputs.eval])
+    if settings.encoder == "words":
+        run_words(inputs, output, settings, overwrite=overwrite, resuming=resuming)
+        return
     with one_of_ranks(settings, inputs.data) as reading:
         with reading:
             open_data = open_streams if inputs.stream else open_tables
