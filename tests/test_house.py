@@ -32,6 +32,7 @@ LAYERS = (
     ("mining",),
     ("analysis",),
     ("training",),
+    ("comparing",),
     ("integrations",),
     ("demo",),
     ("commands",),

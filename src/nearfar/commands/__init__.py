@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands import augment, convert, demo, encode, evaluate, export, mine, objectives, push, rate, train
+from nearfar.commands import (
+    augment,
+    compare,
+    convert,
+    demo,
+    encode,
+    evaluate,
+    export,
+    mine,
+    objectives,
+    push,
+    rate,
+    train,
+)
 from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
 
@@ -23,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(train.train)
 app.command()(rate.rate)
+app.command()(compare.compare)
 app.command()(evaluate.evaluate)
 app.command()(encode.encode)
 app.command()(export.export)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 INK = "#123456"  # stands for the page's text colour until the SVG is written
-COLOURS = ("#2a7de1", "#e1662a", "#3a9d5d", "#a15fd0")  # readable on white and on near-black
+COLOURS = (  # readable on white and on near-black
+    "#2a7de1", "#e1662a", "#3a9d5d", "#a15fd0", "#d0508a", "#8c8a2a", "#2a9db0", "#b0703a", "#7a86a0", "#d04545",
+)  # fmt: skip
 SIZE: dict[str, Any] = {"width": 560, "height": 220}
 
 
@@ -30,6 +33,35 @@ def line_chart(lines: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y:
                 "y": {"field": "y", "type": "quantitative", "title": y, "scale": {"zero": False}},
                 "color": _colours(list(lines)),
             },
+        }
+    )
+
+
+def force_chart(forces: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]) -> str:
+    """Forces on a near and on a far candidate over its cosine, side by side, as SVG.
+
+    Args:
+        forces: line -> "near" and "far" -> (cosine, force) points.
+    """
+    rows = [
+        {"x": x, "y": y, "line": name, "candidate": f"on the {side} candidate"}
+        for name, sides in forces.items()
+        for side, points in sides.items()
+        for x, y in points
+    ]
+    axis = {"type": "quantitative"}
+    encoding = {
+        "x": axis | {"field": "x", "title": "cosine to the anchor"},
+        "y": axis | {"field": "y", "title": "force along the cosine"},
+        "color": _colours(list(forces)),
+    }
+    header = {"labelColor": INK, "labelFontSize": 12}
+    return _svg(
+        {
+            "data": {"values": rows},
+            "facet": {"column": {"field": "candidate", "sort": "descending", "title": None, "header": header}},
+            "resolve": {"scale": {"y": "independent"}},
+            "spec": {"width": 250, "height": 200, "mark": {"type": "line"}, "encoding": encoding},
         }
     )
 
@@ -136,8 +168,8 @@ def _colours(names: list[str]) -> dict[str, Any]:
         "field": "line",
         "type": "nominal",
         "title": None,
-        "scale": {"domain": names, "range": list(COLOURS[: len(names)])},
-        "legend": {"orient": "top"} if len(names) > 1 else None,
+        "scale": {"domain": names, "range": [*islice(cycle(COLOURS), len(names))]},
+        "legend": {"orient": "top", "columns": 5, "symbolLimit": 0} if len(names) > 1 else None,
     }
 
 
@@ -152,5 +184,6 @@ def _svg(spec: dict[str, Any]) -> str:
         "axis": axis | {"titleColor": INK, "labelFontSize": 12, "titleFontSize": 12},
         "legend": {"labelColor": INK, "labelFontSize": 12},
     }
-    svg: str = vl_convert.vegalite_to_svg({**SIZE, **spec, "config": config})
+    size = {} if "facet" in spec else SIZE
+    svg: str = vl_convert.vegalite_to_svg({**size, **spec, "config": config})
     return svg.replace(INK, "currentColor")
