@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nearfar.commands.options import with_settings
 from nearfar.commands.shared import Columns, Overwrite, Where, console, open_tables
-from nearfar.errors import RunError
+from nearfar.errors import InputError, RunError
 from nearfar.settings import Settings
+
+if TYPE_CHECKING:
+    from nearfar.comparing import Plan
 
 OTHERS = (
     "objective objective_for temperature matryoshka minutes metric track log_folder checkpoint_every keep keep_after"
@@ -78,12 +82,14 @@ def compare(
     Example: nearfar compare notes.txt -o views --vary view --value crop --validation dev.tsv --eval test.tsv
     """
     base = Settings.build(settings)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError("compare: found several ranks, wanted one process, which trains one model after the other")
+    from nearfar.comparing.runs import check_out
     from nearfar.comparing.variants import check_names
-    from nearfar.training.output import check_free
 
     check_names(vary, objective or (), value or ())
     tests, validations = evaluate_on or [], validation or []
-    check_free(output, overwrite or resume, inputs=[*data, *tests, *validations])
+    check_out(output, [*data, *tests, *validations], resume=resume, overwrite=overwrite)
     opened = open_tables(data, column, where)
     judges = [[open_tables([source])[0] for source in some] for some in (validations, tests)]
     with console.status("importing"):
@@ -92,17 +98,15 @@ def compare(
     train, choosing, judging, note = split(opened, *judges, share=base.held_out, seed=base.seed)
     variants, left_out = variants_of(vary, objective or (), value or (), train, base)
     plan = Plan(train, choosing, judging, note, variants, base, seeds, trials, minutes)
-    _run(plan, vary, left_out, output, resume=resume, overwrite=overwrite, keep_best=keep_best)
+    _run(plan, vary, left_out, output, overwrite=overwrite, keep_best=keep_best)
 
 
-def _run(
-    plan: Any, vary: str, left_out: dict[str, str], output: Path, *, resume: bool, overwrite: bool, keep_best: bool
-) -> None:
+def _run(plan: Plan, vary: str, left_out: dict[str, str], output: Path, *, overwrite: bool, keep_best: bool) -> None:
     from nearfar.comparing import compare_variants
     from nearfar.comparing.result import Result, write_result
     from nearfar.comparing.runs import MODEL, Runs
 
-    runs = Runs(output, plan.identity, resume=resume, overwrite=overwrite)
+    runs = Runs(output, plan.identity, overwrite=overwrite)
 
     def tell(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)

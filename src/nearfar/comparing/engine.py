@@ -126,10 +126,10 @@ class _Engine:
         record: Record = {"value": value, "figure": None, "learning_rate": rate}
         try:
             outcome = self._train(variant, value, rate, seed, watched)
-            figures = [figure for _, figure in course_of(outcome)][1:]  # without the one before training
-            record |= {"state": "complete", "figure": max(figures), "learning_rate": outcome.settings.learning_rate}
+            figure = course_of(outcome)[-1][1]
+            record |= {"state": "complete", "figure": figure, "learning_rate": outcome.settings.learning_rate}
         except _Pruned:
-            record |= {"state": "pruned", "figure": max(watched.course)}
+            record |= {"state": "pruned", "figure": watched.course[-1]}
         except DivergedError as error:
             record |= {"state": "diverged", "learning_rate": error.outcome.settings.learning_rate}
         record |= {"course": watched.course, "seconds": time.monotonic() - began}

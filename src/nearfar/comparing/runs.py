@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from nearfar.data.writing import whole_file
 from nearfar.errors import InputError
 from nearfar.training.journal import plain
+from nearfar.training.output import check_free
 
 PLAN, FOLDER = "plan.json", "runs"
 RESULTS = ("comparison.json", "table.md", "report.html")
@@ -23,23 +24,20 @@ class Runs:
     """The runs of a comparison that are done.
 
     Args:
-        out: folder of the comparison, which is made.
+        out: folder of the comparison, which is made; what is there is gone on with.
         identity: of its plan.
-        resume: whether to go on with what is there.
-        overwrite: whether to remove what is there.
+        overwrite: whether to remove what is there instead.
 
     Raises:
-        InputError: there is something, and neither is asked for; or it is another comparison.
+        InputError: it is another comparison, or cannot be written.
     """
 
-    def __init__(self, out: Path, identity: dict[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+    def __init__(self, out: Path, identity: dict[str, Any], *, overwrite: bool = False) -> None:
         self.out, self.folder = out, out / FOLDER
         identity = json.loads(json.dumps(plain(identity)))
         if overwrite:
             forget(out)
         if (out / PLAN).is_file():
-            if not resume:
-                raise InputError(f"{out}: found a comparison, wanted --resume to go on with it, or --overwrite")
             self._check(identity)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +72,20 @@ class Runs:
             raise InputError(
                 f"{self.out}: {name}: found {found}, wanted {wanted} as when it began; --overwrite begins anew"
             )
+
+
+def check_out(out: Path, inputs: Sequence[str], *, resume: bool, overwrite: bool) -> None:
+    """Raise an InputError where a comparison may not be written into `out`, before anything is read.
+
+    Args:
+        out: the folder.
+        inputs: files that are read.
+        resume: whether to go on with what is there.
+        overwrite: whether to remove it.
+    """
+    if (out / PLAN).is_file() and not (resume or overwrite):
+        raise InputError(f"{out}: found a comparison, wanted --resume to go on with it, or --overwrite to begin anew")
+    check_free(out, overwrite or (out / PLAN).is_file(), inputs=inputs)
 
 
 def forget(out: Path) -> None:

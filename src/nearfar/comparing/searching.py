@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nearfar.errors import InputError
 from nearfar.objectives import Objective
 
@@ -58,7 +60,8 @@ class Trial:
     Attributes:
         value: of the dimension.
         course: the validation figure at each measurement of the run.
-        figure: the best of them; None where the run diverged.
+        figure: at the end of the run, since its best point may be one at which it had hardly begun; None where it
+            diverged.
         state: "complete", "pruned" or "diverged".
     """
 
@@ -98,7 +101,7 @@ def next_trial(dimension: Dimension, past: Sequence[Trial], seed: int) -> tuple[
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed + len(past), n_startup_trials=UNPRUNED + 1),
+        sampler=optuna.samplers.TPESampler(seed=_seed_of(seed, len(past)), n_startup_trials=UNPRUNED + 1),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=WARMUP),
     )
     study.add_trials([_frozen(dimension, trial) for trial in past])
@@ -106,6 +109,11 @@ def next_trial(dimension: Dimension, past: Sequence[Trial], seed: int) -> tuple[
         study.enqueue_trial({dimension.name: dimension.usual})
     trial = study.ask()
     return trial, trial.suggest_float(dimension.name, dimension.low, dimension.high, log=True)
+
+
+def _seed_of(seed: int, number: int) -> int:
+    """Of a trial: seeds that follow each other have first draws that lie near each other."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def best_of(past: Sequence[Trial]) -> Trial | None:

@@ -70,8 +70,6 @@ def shares_of(kind: str, ids: Sequence[Ids], marks: NDArray[Any] | None) -> tupl
     if kind == "graded":
         return 0.0, 0.0
     shared = np.logical_or.reduce([_occurs_again(values) for values in ids[:2]])
-    if kind == "sampled":  # noise may be what it likes, as long as its probability is known
-        return float(shared.mean()), 0.0
     if kind == "labelled":
         assert marks is not None
         _, texts = np.unique(ids[0], return_inverse=True)

@@ -9,16 +9,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nearfar.contrasts import Contrast, graded, labelled, pairs, sampled, views
+from nearfar.contrasts import Contrast, graded, labelled, pairs, views
 from nearfar.data.groups import Ids, duplicate_groups, groups_of_negatives
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
 from nearfar.encoders.tokens import Tokens
 from nearfar.training.sharing import embedded
 from nearfar.training.sources import Batch
-
-NOISE = 64
-"""Most noise samples an anchor."""
 
 Queue = Callable[[Batch], Tensor | None]
 Mix = Callable[[Contrast], Tensor | None]
@@ -55,9 +52,6 @@ class Contrasting:
             assert marks is not None
             one = None if guide is None else guide[0]
             return labelled(first, marks, guide=one, guide_margin=self.guide_margin, queue=queue)
-        if batch.kind == "sampled":
-            assert marks is not None
-            return _with_noise(first, others[0], marks)
         named = () if batch.marks is None else (batch.marks,)
         ids = duplicate_groups((*batch.ids[:2], *named))
         groups = torch.from_numpy(ids)
@@ -90,17 +84,6 @@ class Contrasting:
     def _together(self, columns: Sequence[Tokens]) -> list[Tensor]:
         whole = embedded(self.encoder, Tokens.concatenate(columns), any_length=self.any_length)
         return list(torch.split(whole, [len(column) for column in columns]))
-
-
-def _with_noise(anchors: Tensor, positives: Tensor, log_shares: Tensor) -> Contrast:
-    """The positives of the rows that follow in the batch are each anchor's noise, which comes as often as in the data.
-
-    All others would be as many vectors again for each row, so at most `NOISE`; a batch's order is random.
-    """
-    count = len(anchors)
-    rows = torch.arange(count)[:, None] + torch.arange(1, min(count - 1, NOISE) + 1)
-    drawn = (rows % count).to(anchors.device)
-    return sampled(anchors, positives, positives[drawn], log_shares, log_shares[drawn.cpu()])
 
 
 def _candidates(columns: Sequence[Tensor]) -> Tensor:

@@ -13,12 +13,7 @@ from nearfar.settings import Settings
 
 Data = Table | Stream
 
-KINDS = {
-    "labelled": ("labelled",),
-    "scored": ("graded",),
-    "pairs": ("pairs", "views", "sampled"),
-    "texts": ("pairs", "views"),
-}
+KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": ("pairs", "views"), "texts": ("pairs", "views")}
 """Contrasts that can be made of a table, the first that an objective takes being taken."""
 
 
@@ -35,15 +30,7 @@ def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> s
     if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
     fitting = [kind for kind in KINDS[data.kind] if kind in objective.contrasts]
-    return next((kind for kind in fitting if _has_place(data, kind)), None)
-
-
-def _has_place(data: Data, kind: str) -> bool:
-    """Whether a kind of contrast uses all that the rows hold: no negatives in views, and none whose probability as
-    noise is not known, which that of a stream's positives is not."""
-    return kind not in ("views", "sampled") or not (
-        _negatives(data) or (kind == "sampled" and isinstance(data, Stream))
-    )
+    return next((kind for kind in fitting if kind != "views" or not _negatives(data)), None)
 
 
 def _can_be_taught(data: Data, objective: Objective) -> bool:
@@ -124,7 +111,6 @@ def _wanted(objective: Objective) -> str:
     """What tables the objective takes, in words."""
     words = {
         "pairs": "anchor and positive",
-        "sampled": "a table of anchor and positive alone",
         "views": "text or pairs alone",
         "labelled": "text and label",
         "graded": "sentence1, sentence2 and score",

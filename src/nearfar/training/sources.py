@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,7 @@ class Batch:
         ids: for each column ``(n,)`` numbers of its texts, equal for equal texts; a changed text has that of the
             text it was made of.
         marks: ``(n,)`` labels, scores, or of pairs and views the numbers of groups that the user named; or None.
-            Scores of a teacher are ``(n, 1 + k)``, of the positive and of each negative. For noise ``(n,)`` the
-            log-probability of each positive.
+            Scores of a teacher are ``(n, 1 + k)``, of the positive and of each negative.
         guide: for each column ``(n, g)`` a second model's embeddings, or None.
     """
 
@@ -109,16 +108,8 @@ class Tokenised:
     def _marks(self, rows: Ids) -> NDArray[Any] | None:
         if self.kind == "graded":
             return np.asarray(self.table.rows[rows]["score"]) if self.taught is None else self.taught[rows]
-        if self.kind == "sampled":
-            return self._log_shares[rows]
         marks = self.ids.get("label" if self.kind == "labelled" else GROUP)
         return None if marks is None else marks[rows]
-
-    @cached_property
-    def _log_shares(self) -> NDArray[np.float32]:
-        """``(rows,)``: the logarithm of the share of the rows that have the positive of each."""
-        _, number, counts = np.unique(self.ids["positive"], return_inverse=True, return_counts=True)
-        return np.log(counts[number] / len(self.table)).astype(np.float32)
 
 
 @dataclass(frozen=True)
