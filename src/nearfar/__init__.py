@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from nearfar.settings import Settings
     from nearfar.training import Checkpoints, Outcome, train
+    from nearfar.words import WordOutcome, WordVectors, train_words
 
 __all__ = [
     "AlignUniformLoss",
@@ -81,6 +82,8 @@ __all__ = [
     "SupConLoss",
     "Table",
     "TripletLoss",
+    "WordOutcome",
+    "WordVectors",
     "assigned",
     "cached",
     "cached_encode",
@@ -96,6 +99,7 @@ __all__ = [
     "read_table",
     "sampled",
     "train",
+    "train_words",
     "triplets",
     "views",
 ]
@@ -134,6 +138,7 @@ _HOMES = {
     ),
     "settings": ("Settings",),
     "training": ("Checkpoints", "Outcome", "train"),
+    "words": ("WordOutcome", "WordVectors", "train_words"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

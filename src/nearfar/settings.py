@@ -22,8 +22,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    encoder: str = Field("static", description="static, a local folder, or a hub name.")
-    objective: str = Field("infonce", description="A name of `nearfar objectives`.")
+    encoder: str = Field("static", description="static, words, a local folder, or a hub name.")
+    objective: str = Field(
+        "infonce", description="A name of `nearfar objectives`; of words neg (their default), nce or infonce."
+    )
     objective_for: list[str] = Field(
         [], description="Another one for a table: FILE=NAME, with options as in dev.tsv=cosent:temperature=0.1."
     )
@@ -147,13 +149,32 @@ class Settings(BaseModel):
         None, ge=0, description="Of a weight a token beside the rate of the vectors, which may be 0 (static)."
     )
     sif: float = Field(3e-3, gt=0, description="Smaller makes frequent tokens start shorter (static).")
-    width: int = Field(256, ge=1, description="Numbers a vector (static).")
-    vocabulary: int = Field(8_000, ge=100, description="Most subwords (static).")
+    width: int | None = Field(None, ge=1, description="Numbers a vector; 256 (static) or 100 (words).")
+    vocabulary: int | None = Field(
+        None, ge=100, description="Most subwords, 8,000 without it (static); most words, all without it (words)."
+    )
     tokenizer: Subwords = Field("wordpiece", description="Kind of subwords (static).")
+    architecture: Literal["skipgram", "cbow"] = Field(
+        "skipgram", description="Whether words of a window are anchors one by one, or their mean is one (words)."
+    )
+    subwords: bool = Field(False, description="Make vectors of character n-grams, too, as fastText does (words).")
+    window: int = Field(5, ge=1, description="Words on each side of a word at the most (words).")
+    noise: int = Field(5, ge=1, description="Noise words a window (words).")
+    noise_power: float = Field(0.75, ge=0, description="Noise is drawn by frequency to this power (words).")
+    min_count: int = Field(5, ge=1, description="Times that a word must occur to get a vector (words).")
+    subsample: float = Field(
+        1e-3, ge=0, description="Smaller leaves out more of frequent words; 0 leaves all in (words)."
+    )
+    threads: int | None = Field(
+        None, ge=1, description="All cores without it; with 1 a run can be repeated bit for bit, else not (words)."
+    )
     buffer: int = Field(10_000, ge=2, description="Rows among which a stream is shuffled.")
     sample: int = Field(100_000, ge=2, description="Rows of a stream from which a static encoder is built.")
     checkpoint_every: int | None = Field(
-        None, ge=1, description="Steps between checkpoints; without it one every five minutes (OUT.checkpoints)."
+        None,
+        ge=1,
+        description="Steps (of words: runs of 20,000) between checkpoints; without it one every five minutes"
+        " (OUT.checkpoints).",
     )
     keep: int = Field(2, ge=1, description="Checkpoints that are kept, the last ones.")
     keep_after: bool = Field(False, description="Put them into OUT when the run is over, instead of removing them.")

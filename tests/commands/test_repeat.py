@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands.conftest import FAST, Run
 
-OURS = {"README.md", "nearfar.json", "report.html"}
+OURS = {"README.md", "nearfar.json", "report.html", "history.jsonl"}
 """They hold the name of the folder and the time that was taken."""
 
 

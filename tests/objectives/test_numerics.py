@@ -9,7 +9,7 @@ from math import log
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 import nearfar as nf
 from nearfar.objectives import Objective
@@ -203,6 +203,21 @@ def test_scores_of_ten_thousand(reduction: str) -> None:
     (found,) = torch.autograd.grad(loss.sum(), scores)
     (wanted,) = torch.autograd.grad(rows.mean() if reduction == "mean" else rows.sum(), exact)
     torch.testing.assert_close(found.double(), wanted, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("strip_rows", [None, 3])
+@pytest.mark.parametrize("spread", [1.0, 30.0, 1000.0])
+def test_both_directions_where_rows_have_very_different_sums(spread: float, strip_rows: int | None) -> None:
+    """Shares of a column follow from those of rows only where no row drowns what a column has."""
+    lengths = torch.logspace(0, 1, 8)[:, None] ** torch.tensor(spread).log10()
+    leaves = [(draw(8, WIDTH) * lengths).requires_grad_(), draw(8, WIDTH, seed=1).requires_grad_()]
+    loss = nf.InfoNCELoss(temperature=1.0, similarity="dot", symmetric=True)(nf.pairs(*leaves), strip_rows=strip_rows)
+    exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    scores, own = exact[0] @ exact[1].T, torch.arange(8)
+    dense = (cross_entropy(scores, own) + cross_entropy(scores.T, own)) / 2
+    torch.testing.assert_close(loss.double(), dense, rtol=1e-5, atol=0)
+    for found, wanted in zip(torch.autograd.grad(loss, leaves), torch.autograd.grad(dense, exact), strict=True):
+        torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-4 * wanted.abs().max().item())
 
 
 def test_uniform_scores_give_log_of_one_and_the_far() -> None:

@@ -92,6 +92,7 @@ def train_all(rank: int, names: Sequence[str]) -> list[tuple[list[float], np.nda
     return found
 
 
+@pytest.mark.heavy
 def test_three_ranks_train_as_one_process(tmp_path: Path) -> None:
     names = list(RUNS)
     each = ranks.run(train_all, 3, tmp_path, names)

@@ -56,7 +56,7 @@ def test_memory_that_runs_out_halves_the_chunk_and_changes_nothing_else(when: st
     assert halved == ["out of memory; from here on 32 tokens are encoded at a time"] or halved == [
         "out of memory; from here on 16 tokens are encoded at a time"
     ]
-    size = int(halved[0].split()[7])
+    size = int(halved[0].split()[6])
     wanted = trained(make_transformer(), chunk_tokens=size, keep_mib=0)
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 

@@ -18,6 +18,7 @@ docs/analysis.md is the table of them.
 ('mrr@10', 0.833, 0.667)
 """
 
+from nearfar.analysis.analogies import Lexicon
 from nearfar.analysis.analysing import analyse, analyse_table
 from nearfar.analysis.analysis import Analysis, Figure, compare
 from nearfar.analysis.clustering import silhouette, v_measure
@@ -45,6 +46,7 @@ __all__ = [
     "Analysis",
     "Embed",
     "Figure",
+    "Lexicon",
     "Measurement",
     "Paired",
     "alignment",

@@ -132,7 +132,7 @@ def near_and_far(table: Table, embed: Embed, *, seed: int = 0, most: int = 2000)
         found = cosines(first, second[other])
         return found[labels == labels[other]], found[labels != labels[other]]
     found = cosines(first, second)
-    if table.kind == "scored":
+    if table.kind in ("scored", "words"):
         low, high = np.quantile(scores := np.asarray(table.column("score"), np.float64), [0.25, 0.75])
         near, far = scores >= high, scores <= low
         if low == high:  # most scores are one: what is left is what can be told from it

@@ -7,6 +7,8 @@ The kind of table says which task it is:
 | `sentence1`, `sentence2`, `score` | `sts` | `spearman`, `pearson` of the cosine and the score |
 | `anchor`, `positive` (`negative` …) | `retrieval` | `mrr@10`, `recall@1`, `recall@10`, `ndcg@10` |
 | `text`, `label` | `labels` | `knn_accuracy`, `linear_accuracy`, cross-validated |
+| `word1`, `word2`, `score` | `words` | as `sts`, and `coverage` |
+| `a`, `b`, `c`, `d` (`section`) | `analogies` | `3cosadd`, `3cosmul`, the first of each section, `coverage` |
 
 The first figure of a row is the one that chooses between models. `measure` takes any function from texts to
 vectors; `evaluate` a `SentenceTransformer`; the `measure_*` take embeddings.
@@ -21,12 +23,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nearfar.analysis.analogies import Lexicon, analogy_hits, known
 from nearfar.analysis.correlation import pearson, spearman
 from nearfar.analysis.encoding import encoder
 from nearfar.analysis.intervals import Statistic, bootstrap, means
 from nearfar.analysis.labels import hits_by_row, trial_of
 from nearfar.analysis.retrieval import check_relevant, figures_by_query, relevant_ranks, search_of
 from nearfar.analysis.vectors import Vectors, cosines, finite
+from nearfar.data.roles import SECTION
 from nearfar.encoders.prompts import prompt_of
 from nearfar.errors import InputError
 
@@ -35,24 +39,31 @@ if TYPE_CHECKING:
 
     from nearfar.data.tables import Table
 
-Task = Literal["sts", "retrieval", "labels"]
+Task = Literal["sts", "retrieval", "labels", "words", "analogies"]
 Embed = Callable[[Sequence[str]], np.ndarray]
 """Texts to embeddings `(n, d)`, in their order."""
 
 ByRole = Callable[[str], Embed]
 """Which of them a role's texts go to."""
 
-MAIN: Mapping[Task, str] = {"sts": "spearman", "retrieval": "mrr@10", "labels": "knn_accuracy"}
+MAIN: Mapping[Task, str] = {
+    "sts": "spearman",
+    "retrieval": "mrr@10",
+    "labels": "knn_accuracy",
+    "words": "spearman",
+    "analogies": "3cosadd",
+}
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What came out of measuring on one table.
 
-    `rows` is what the figures go over: sentence pairs, distinct anchors, or labelled texts; `left_out` the
-    labelled texts that were not judged (see `labels.trial_of`). `intervals` has the keys of `figures`, or is
-    empty where no resamples were asked for. `by_row` holds what the figures are worked out of, `(rows,)` each: the
-    `score` and `cosine` of each pair for sts, else the figures of each query or text.
+    `rows` is what the figures go over: pairs, distinct anchors, labelled texts, or questions; `left_out` the
+    labelled texts that were not judged (see `labels.trial_of`), or rows with a word that is not known. `intervals`
+    has the keys of `figures` but for `coverage`, or is empty where no resamples were asked for. `by_row`
+    holds what the figures are worked out of, `(rows,)` each: the `score` and `cosine` of each pair for sts and words,
+    else the figures of each query, text or question.
     """
 
     task: Task
@@ -81,25 +92,35 @@ class Measurement:
         }
 
 
-def measure(table: Table, embed: Embed, *, seed: int = 0, resamples: int = 1000) -> Measurement:
+def measure(
+    table: Table, embed: Embed, *, lexicon: Lexicon | None = None, seed: int = 0, resamples: int = 1000
+) -> Measurement:
     """Measures `embed` on `table`, by the task that its kind stands for.
 
     `embed` is called once, with the distinct texts that the task needs, after the table has been found
-    fit for it. `seed` draws the resamples and the folds; `resamples=0` does without intervals.
+    fit for it. `lexicon` has the words that may answer an analogy; None: those of the table. `seed` draws the
+    resamples and the folds; `resamples=0` does without intervals.
 
     Raises `InputError`, naming the table, where it cannot be measured on (a table of texts alone, constant
     scores, one candidate, one label) or `embed` returns the wrong number of rows, NaN or infinity.
     """
-    return _measure(table, lambda role: embed, seed, resamples)
+    return _measure(table, lambda role: embed, seed, resamples, lexicon)
 
 
-def _measure(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
+def _measure(table: Table, by_role: ByRole, seed: int, resamples: int, lexicon: Lexicon | None = None) -> Measurement:
     if table.kind == "texts":
         raise InputError(
             f"{table.source}: texts alone leave nothing to measure against, wanted the columns text and "
             "label, or anchor and positive, or sentence1, sentence2 and score"
         )
-    by_kind = {"scored": _measure_scored, "pairs": _measure_pairs, "labelled": _measure_labelled}
+    if table.kind == "analogies":
+        return _measure_analogies(table, by_role, lexicon, seed, resamples)
+    by_kind = {
+        "words": _measure_words,
+        "scored": _measure_scored,
+        "pairs": _measure_pairs,
+        "labelled": _measure_labelled,
+    }
     return by_kind[table.kind](table, by_role, seed, resamples)
 
 
@@ -233,6 +254,52 @@ def _measure_labelled(table: Table, by_role: ByRole, seed: int, resamples: int) 
     judged = [labels[i] for i in rows]
     found = measure_labels(embeddings, judged, source=table.source, seed=seed, resamples=resamples)
     return replace(found, left_out=len(table) - len(rows))
+
+
+def _measure_words(table: Table, by_role: ByRole, seed: int, resamples: int) -> Measurement:
+    first, second = _embedded(by_role, table.source, {role: table.column(role) for role in ("word1", "word2")})
+    both = known(first) & known(second)
+    if both.sum() < 3:
+        raise InputError(f"{table.source}: {both.sum()} of {len(both)} pairs have both words known, wanted at least 3")
+    found = measure_sts(
+        np.asarray(table.column("score"))[both],
+        first[both],
+        second[both],
+        source=table.source,
+        seed=seed,
+        resamples=resamples,
+    )
+    return _covered(replace(found, task="words"), len(table))
+
+
+def _measure_analogies(
+    table: Table, by_role: ByRole, lexicon: Lexicon | None, seed: int, resamples: int
+) -> Measurement:
+    fold = lexicon.fold if lexicon else str
+    asked = [[fold(word) for word in table.column(role)] for role in "abcd"]
+    words = list(dict.fromkeys(word for column in [lexicon.words if lexicon else [], *asked] for word in column))
+    (vectors,) = _embedded(by_role, table.source, {"a": words})
+    place = {word: number for number, word in enumerate(words)}
+    questions = np.array([[place[word] for word in column] for column in asked]).T
+    there = known(vectors)
+    if lexicon:
+        there[len(set(lexicon.words)) :] = False  # words behind those of the lexicon are of the table alone
+    covered = there[questions].all(1)
+    if not covered.any():
+        raise InputError(f"{table.source}: none of {len(covered)} questions has all its words known, wanted one")
+    hits = analogy_hits(np.where(there[:, None], vectors, 0), questions[covered])
+    found = _measurement("analogies", table.source, ("3cosadd", "3cosmul"), hits, means, seed, resamples)
+    if SECTION in table.roles:
+        sections = np.asarray(table.column(SECTION))[covered]
+        by_section = {str(name): float(hits[0][sections == name].mean()) for name in dict.fromkeys(sections)}
+        found = replace(found, figures=found.figures | by_section)
+    return _covered(found, len(table))
+
+
+def _covered(found: Measurement, rows: int) -> Measurement:
+    """With the share of the table's rows that the figures go over."""
+    figures = found.figures | {"coverage": found.rows / rows}
+    return replace(found, figures=figures, left_out=rows - found.rows)
 
 
 def _grades(scores: ArrayLike, *, source: str) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from nearfar.commands import (
     evaluate,
     export,
     mine,
+    nearest,
     objectives,
     push,
     rate,
@@ -44,6 +45,7 @@ app.command()(push.push)
 app.command()(augment.augment)
 app.command()(convert.convert)
 app.command()(mine.mine)
+app.command()(nearest.nearest)
 app.command()(objectives.objectives)
 app.command()(demo.demo)
 

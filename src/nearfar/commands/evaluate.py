@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,10 @@ from nearfar.commands.shared import (
     show_measurements,
     write_whole,
 )
+
+if TYPE_CHECKING:
+    from nearfar.analysis import Measurement
+    from nearfar.data import Table
 
 
 def evaluate(
@@ -35,19 +40,28 @@ def evaluate(
     """Measure a model; the columns of the data say on what task.
 
     sentence1, sentence2, score: similarity (Spearman, Pearson). anchor, positive: retrieval (MRR@10, recall,
-    nDCG@10). text, label: k-NN accuracy and a linear probe.
+    nDCG@10). text, label: k-NN accuracy and a linear probe. word1, word2, score: similarity of words. a, b, c, d:
+    analogies (3CosAdd, 3CosMul), answered with the vocabulary of word vectors, else with the table's words.
 
     Example: nearfar evaluate my-model sts.tsv questions.jsonl --json figures.json
     """
     if json_file:
         check_file(json_file, overwrite=True, inputs=data)
     tables = open_tables(data, column, where)
-    encoder = open_model(model)
-    from nearfar.analysis import evaluate as measured
-
-    found = [measured(encoder, table, seed=seed, resamples=resamples, progress=True) for table in tables]
+    found = _measured(model, tables, seed, resamples)
     show_measurements(found, title=model)
     if json_file:
         content = {"model": model, "seed": seed, "measurements": [m.to_dict() for m in found]}
         write_whole(json_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         console.print(f"wrote {json_file}", markup=False)
+
+
+def _measured(model: str, tables: Sequence[Table], seed: int, resamples: int) -> list[Measurement]:
+    from nearfar.words import WordVectors
+
+    if vectors := WordVectors.find(model):
+        return [vectors.measure(table, seed=seed, resamples=resamples) for table in tables]
+    encoder = open_model(model)
+    from nearfar.analysis import evaluate as measured
+
+    return [measured(encoder, table, seed=seed, resamples=resamples, progress=True) for table in tables]

@@ -24,6 +24,7 @@ from nearfar.commands.shared import (
     rank,
     show_measurements,
 )
+from nearfar.commands.words import check_words, run_words
 from nearfar.config import Config, read_config
 from nearfar.errors import InputError, RunError
 from nearfar.settings import Inputs, Settings
@@ -77,30 +78,33 @@ def train(
 
     Example: nearfar train notes.txt -o notes --view crop:keep=0.7 --view typo:probability=0.3
 
+    Example: nearfar train corpus.txt.gz -o my-words --encoder words --eval wordsim.tsv
+
     Example: nearfar train pairs.tsv -o my-model --eval dev.tsv --resume
 
     Example: nearfar train --config my-model/nearfar.json -o again
 
     Example: zcat huge.jsonl.gz | nearfar train - -o huge --stream --steps 10000 --eval dev.tsv
     """
+    named = {"data": data, "column": column, "where": where, "eval": evaluate_on, "stream": stream}
+    inputs, chosen, repeats = _told(config, settings, {name: value for name, value in named.items() if value})
+    resuming = Resuming(resume or resume_changed, resume_from, resume_changed)
+    run(inputs, output, chosen, overwrite=overwrite, repeats=repeats, resuming=resuming)
+
+
+def _told(
+    config: Path | None, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Inputs, Settings, Repeated]:
+    """Inputs and settings of the file and of the command line, which wins."""
     file = read_config(config) if config else Config()
     Settings.build(file.settings, str(config))  # by itself first, so that a fault is named after where it stands
     recorded = Inputs.build(file.run, f"{config}: run")
-    chosen = Settings.build(_without_end(file, settings) | settings)
+    chosen = Settings.build(_without_end(file, settings) | dict(settings))
     check_settings(chosen)
-    named = {"data": data, "column": column, "where": where, "eval": evaluate_on, "stream": stream}
-    given = {name: value for name, value in named.items() if value}
-    inputs = Inputs.build(recorded.model_dump() | given)
+    inputs = Inputs.build(recorded.model_dump() | dict(given))
     if not inputs.data:
         raise InputError("DATA: found none, wanted a table to train on, or a --config whose table run names one")
-    run(
-        inputs,
-        output,
-        chosen,
-        overwrite=overwrite,
-        repeats=Repeated(str(config), file.record, given.keys()),
-        resuming=Resuming(resume or resume_changed, resume_from, resume_changed),
-    )
+    return inputs, chosen, Repeated(str(config), file.record, given.keys())
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,9 @@ def _without_end(file: Config, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_settings(settings: Settings) -> None:
     """Raise an InputError where a name is unknown, before any data is read."""
+    if settings.encoder == "words":
+        check_words(settings)
+        return
     from nearfar.data.views import Views
 
     Views.parse(settings.view)
@@ -162,6 +169,9 @@ def run(
     if resuming.has_nothing_left(output, overwrite):
         return
     check_free(output, overwrite, inputs=[*inputs.data, *inputs.eval])
+    if settings.encoder == "words":
+        run_words(inputs, output, settings, overwrite=overwrite, resuming=resuming)
+        return
     with one_of_ranks(settings, inputs.data) as reading:
         with reading:
             open_data = open_streams if inputs.stream else open_tables

@@ -122,7 +122,8 @@ def check_names(vary: str, objectives: Sequence[str], values: Sequence[str]) -> 
     if vary == "objective" and values:
         raise InputError("--value: found some, wanted none where objectives are compared: --objective names them")
     for variant in _all_named(vary, objectives, values):
-        Views.parse(variant.changes.get("view", ()))
+        if "view" in variant.changes:
+            Views.parse(variant.changes["view"])
 
 
 def _all_named(vary: str, objectives: Sequence[str], values: Sequence[str]) -> list[Variant]:

@@ -5,7 +5,7 @@ small index tensors and answers for a run of rows at a time, so that no ``N x M`
 exists. Everything that is neither near nor ignored is far.
 """
 
-from nearfar.contrasts.base import Contrast, Index, Strip
+from nearfar.contrasts.base import Contrast, Index, Places, Strip
 from nearfar.contrasts.own import graded, judged, sampled, triplets
 from nearfar.contrasts.pairs import pairs
 from nearfar.contrasts.shared import assigned, labelled, views
@@ -13,6 +13,7 @@ from nearfar.contrasts.shared import assigned, labelled, views
 __all__ = [
     "Contrast",
     "Index",
+    "Places",
     "Strip",
     "assigned",
     "graded",

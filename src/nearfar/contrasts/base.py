@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,14 +15,66 @@ Index = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the near candidates of some rows are, equally many places for each.
+
+    Attributes:
+        columns: ``(r, k)`` int64.
+        real: ``(r, k)`` booleans, or None: all are. What is not real fills up a row that has fewer, and names a column
+            of it that is not near.
+    """
+
+    columns: Tensor
+    real: Tensor | None = None
+
+    @cached_property
+    def count(self) -> Tensor:
+        """``(r,)``: near candidates of each row."""
+        if self.real is None:
+            return self.columns.new_full((len(self.columns),), self.columns.shape[1])
+        return self.real.sum(1)
+
+    def of(self, scores: Tensor) -> Tensor:
+        """Their scores ``(r, k)``, 0 where not real."""
+        found = scores.gather(1, self.columns)
+        return found if self.real is None else found.masked_fill(~self.real, 0)
+
+    def take_(self, scores: Tensor) -> Tensor:
+        """Their scores ``(r, k)``, 0 where not real; the strip has -inf in their place from now on."""
+        found = scores.gather(1, self.columns)
+        if self.real is None:
+            scores.scatter_(1, self.columns, -torch.inf)
+            return found
+        scores.scatter_(1, self.columns, found.masked_fill(self.real, -torch.inf))
+        return found.masked_fill_(~self.real, 0)
+
+    def put_(self, scores: Tensor, values: Tensor) -> None:
+        """Write their values ``(r, k)`` into the strip."""
+        if self.real is not None:
+            values = torch.where(self.real, values, scores.gather(1, self.columns))
+        scores.scatter_(1, self.columns, values)
+
+    def listed(self) -> Index:
+        """Them one by one."""
+        real = torch.ones_like(self.columns, dtype=torch.bool) if self.real is None else self.real
+        row, place = real.nonzero(as_tuple=True)
+        return row, self.columns[row, place]
+
+
+@dataclass(frozen=True)
 class Strip:
     """The relation of a run of rows: which entries are near and which are ignored; all others are far.
 
     A row's columns are its own candidates first, then those that all rows share.
     """
 
-    near: Index
+    near: Places
     ignored: Index
+
+    def far_count(self, columns: int) -> Tensor:
+        """``(r,)``: how many of so many columns are far."""
+        count = self.near.count
+        return columns - count - torch.bincount(self.ignored[0], minlength=len(count))
 
 
 Relation = Callable[[slice], Strip]
@@ -77,10 +130,11 @@ class Contrast:
         weights: ``(N,)`` or None: how much each anchor's row counts in the mean.
         transpose: makes the contrast from the candidates' side, every positive anchored in turn; None where both sides
             are the same items, so that it would be this contrast again, or where there is no other side.
-        mirrored: the anchors are the candidates, and j is to i what i is to j.
         paired: anchors ``0..N-1`` and the first N candidates are rows of one table, near where the
             numbers are equal, and what is ignored is ignored from both sides.
-        near_count: how many entries are near; None: at most one a row.
+        near_width: how many places for near candidates each row has.
+        slots: ``(N,)`` where the anchors are the candidates and j is to i what i is to j: at which place other rows
+            have this one among their near candidates; else None.
         log_noise: log-probabilities of the noise distribution, ``(N, k)`` for own and ``(M,)`` for shared
             candidates, without the factor of how many are drawn; or None.
         scores: ``(N, k)`` graded nearness of own candidates, or None.
@@ -94,9 +148,9 @@ class Contrast:
     own: Tensor | None = None
     weights: Tensor | None = None
     transpose: Callable[[], Contrast] | None = None
-    mirrored: bool = False
     paired: bool = False
-    near_count: int | None = None
+    near_width: int = 1
+    slots: Tensor | None = None
     log_noise: tuple[Tensor, Tensor] | None = None
     scores: Tensor | None = None
 
@@ -114,9 +168,9 @@ class Contrast:
         return self.own_count + len(self.candidates)
 
     @property
-    def near_total(self) -> int:
-        """How many entries are near, at most."""
-        return len(self) if self.near_count is None else self.near_count
+    def mirrored(self) -> bool:
+        """Whether the anchors are the candidates, and j is to i what i is to j."""
+        return self.slots is not None
 
     def cut(self, width: int) -> Contrast:
         """The contrast of the first `width` columns of the space."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from numbers import Real
 
 import torch
@@ -41,8 +42,7 @@ def check_embeddings(
         raise ValueError(
             f"{name}: found {value.dtype} on {value.device}, wanted {like.dtype} on {like.device} as the anchors"
         )
-    # A sum is NaN or infinite where an entry is; only then is the slower question asked.
-    if not torch.isfinite(value.detach().sum(dtype=torch.float32)) and not torch.isfinite(value).all():
+    if not _all_finite(value):
         bad = int((~torch.isfinite(value)).any(dim=1).nonzero()[0])
         raise NotFiniteError(f"{name}: found NaN or infinity, first in row {bad}, wanted finite numbers")
 
@@ -94,9 +94,14 @@ def check_numbers(name: str, value: Tensor, shape: tuple[int, ...], like: Tensor
     check_shape(name, value, shape)
     if value.dtype not in NUMBERS:
         raise ValueError(f"{name}: found dtype {value.dtype}, wanted real numbers")
-    if not torch.isfinite(value).all():
+    if not _all_finite(value):
         raise ValueError(f"{name}: found NaN or infinity, wanted finite numbers")
     return value.detach().to(like.device)
+
+
+def _all_finite(value: Tensor) -> bool:
+    # A sum is NaN or infinite where an entry is; only then is the slower question asked.
+    return isfinite(value.detach().sum(dtype=torch.float32).item()) or bool(torch.isfinite(value).all())
 
 
 def check_weights(weights: Tensor | None, rows: int, like: Tensor) -> Tensor | None:

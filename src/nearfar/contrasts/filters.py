@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nearfar.contrasts.base import Index, Relation, Strip, join
+from nearfar.contrasts.base import Index, Places, Relation, Strip, join
 from nearfar.contrasts.checks import check_embeddings, check_tensor
 
 Entries = Callable[[slice], Index]
@@ -33,25 +33,32 @@ def same_group(ids: Tensor, partner: int = 0) -> Entries:
     return entries
 
 
-def same_label(ids: Tensor) -> Entries:
-    """Entries of equal id, the item itself left out, row by row."""
-    order = ids.argsort(stable=True)
-    _, group, counts = ids.unique(return_inverse=True, return_counts=True)
-    first = (counts.cumsum(0) - counts)[group]  # where each item's class, a run of `order`, begins
-    others = counts[group] - 1
-    place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=ids.device))
+class Classes:
+    """Items of equal label.
 
-    def entries(rows: slice) -> Index:
-        # The class's members are listed without comparing anything, its last one in the place of the item itself.
-        sizes, start, own = others[rows], first[rows], place[rows]
-        row = torch.arange(len(sizes), device=ids.device).repeat_interleave(sizes)
-        ends = sizes.cumsum(0)
-        run = torch.arange(len(row), device=ids.device) + (start + sizes - ends).repeat_interleave(sizes)
-        inner = own < start + sizes
-        run[(ends - sizes + own - start)[inner]] = (start + sizes)[inner]
-        return row, order[run]
+    Attributes:
+        width: how many items the largest class has.
+        slots: ``(N,)``: which item of its class each is.
+    """
 
-    return entries
+    def __init__(self, labels: Tensor) -> None:
+        ordered, order = labels.sort(stable=True)
+        sizes = ordered.unique_consecutive(return_counts=True)[1]
+        self.width = int(sizes.max())
+        # A class is a run of `order`; what follows fills up a smaller one, and is not near.
+        self._runs = torch.cat([order, order[: self.width]]).unfold(0, self.width, 1)
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        self._first, self._sizes = ((part.repeat_interleave(sizes)[place]) for part in (sizes.cumsum(0) - sizes, sizes))
+        self.slots = place - self._first
+        self._even = len(order) == self.width * len(sizes)
+
+    def near(self, rows: slice) -> Places:
+        """The items of the same class, the item itself left out."""
+        columns = self._runs[self._first[rows]]
+        real = columns != torch.arange(rows.start, rows.stop, device=columns.device)[:, None]
+        if not self._even:
+            real &= torch.arange(self.width, device=columns.device) < self._sizes[rows, None]
+        return Places(columns, real)
 
 
 def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: float, first: int = 0) -> Relation:
@@ -71,7 +78,8 @@ def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: floa
 
     def filtered(rows: slice) -> Strip:
         strip = relation(rows)
-        row, column = strip.near[0], strip.near[1] - first
+        row, column = strip.near.listed()
+        column = column - first
         nearness = anchors[rows] @ candidates.T
         least = nearness.new_full((len(nearness),), -torch.inf)
         least.scatter_reduce_(0, row, nearness[row, column], "amax")

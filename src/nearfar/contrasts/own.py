@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nearfar.contrasts.base import Contrast, Index, Recipe, Strip, nothing
+from nearfar.contrasts.base import Contrast, Places, Recipe, Strip, nothing
 from nearfar.contrasts.checks import check_embeddings, check_numbers, check_own, check_shape, check_weights
 
 
@@ -38,6 +38,9 @@ def triplets(anchors: Tensor, positives: Tensor, negatives: Tensor, *, weights: 
 def judged(first: Tensor, second: Tensor, near: Tensor, *, weights: Tensor | None = None) -> Contrast:
     """Pair i alone, near or far by ``near[i]``.
 
+    An equation that holds near against far candidates of one row (the softmax family, triplets, circle,
+    multi-similarity) has no term here: its loss is 0, its gradient zero. `ContrastiveLoss` is made for such pairs.
+
     Args:
         first: ``(N, d)``.
         second: ``(N, d)``.
@@ -55,8 +58,8 @@ def judged(first: Tensor, second: Tensor, near: Tensor, *, weights: Tensor | Non
     verdict = near.to(first.device)
 
     def relation(rows: slice) -> Strip:
-        row = verdict[rows].nonzero()[:, 0]
-        return Strip((row, torch.zeros_like(row)), nothing(first))
+        here = verdict[rows, None]
+        return Strip(Places(torch.zeros_like(here, dtype=torch.long), here), nothing(first))
 
     return Contrast(
         first,
@@ -142,7 +145,7 @@ def graded(first: Tensor, second: Tensor, scores: Tensor, *, weights: Tensor | N
     return Contrast(
         first,
         first[:0],
-        lambda rows: Strip(nothing(first), nothing(first)),
+        lambda rows: Strip(_no_places(rows, first), nothing(first)),
         "graded",
         Recipe(graded, {"first": first, "second": second}, {"scores": scores, "weights": weights}),
         own=own,
@@ -151,6 +154,9 @@ def graded(first: Tensor, second: Tensor, scores: Tensor, *, weights: Tensor | N
     )
 
 
-def _first_column(rows: slice, like: Tensor) -> Index:
-    row = torch.arange(rows.stop - rows.start, device=like.device)
-    return row, torch.zeros_like(row)
+def _no_places(rows: slice, like: Tensor) -> Places:
+    return Places(torch.empty(rows.stop - rows.start, 0, dtype=torch.long, device=like.device))
+
+
+def _first_column(rows: slice, like: Tensor) -> Places:
+    return Places(torch.zeros(rows.stop - rows.start, 1, dtype=torch.long, device=like.device))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, nothing
+from nearfar.contrasts.base import Contrast, Places, Recipe, Relation, Strip, nothing
 from nearfar.contrasts.checks import (
     check_embeddings,
     check_ids,
@@ -87,9 +87,11 @@ def _pairing(anchors: Tensor, ids: Tensor | None, first: int) -> Relation:
     same = None if ids is None else same_group(ids)
 
     def relation(rows: slice) -> Strip:
-        numbers = torch.arange(rows.start, rows.stop, device=anchors.device)
-        row, column = nothing(anchors) if same is None else same(rows)
-        return Strip((numbers - rows.start, numbers + first), (row, column + first))
+        near = Places(torch.arange(rows.start + first, rows.stop + first, device=anchors.device)[:, None])
+        if same is None:
+            return Strip(near, nothing(anchors))
+        row, column = same(rows)
+        return Strip(near, (row, column + first))
 
     return relation
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nearfar.contrasts.base import Contrast, Recipe, Relation, Strip, join, nothing
+from nearfar.contrasts.base import Contrast, Places, Recipe, Relation, Strip, join, nothing
 from nearfar.contrasts.checks import check_embeddings, check_ids, check_margin, check_weights, with_queue
-from nearfar.contrasts.filters import check_guide, guided, same_group, same_label
+from nearfar.contrasts.filters import Classes, check_guide, guided, same_group
 
 
 def views(
@@ -49,7 +49,8 @@ def views(
         numbers = torch.arange(rows.start, rows.stop, device=items.device)
         local = numbers - rows.start
         itself = (local, numbers)
-        return Strip((local, (numbers + half) % (2 * half)), itself if same is None else join(itself, same(rows)))
+        other = Places(((numbers + half) % (2 * half))[:, None])
+        return Strip(other, itself if same is None else join(itself, same(rows)))
 
     seen_by: Relation = relation
     if guide is not None:
@@ -68,7 +69,7 @@ def views(
             {"groups": groups, "guide": guide, "guide_margin": guide_margin, "weights": weights},
         ),
         weights=None if weights_each is None else weights_each.repeat(2),
-        mirrored=guide is None and queue is None,
+        slots=torch.zeros(2 * half, dtype=torch.long, device=items.device) if guide is None and queue is None else None,
     )
 
 
@@ -98,12 +99,11 @@ def labelled(
     check_margin("guide_margin", guide_margin)
     count = len(embeddings)
     ids = check_ids("labels", labels, count, embeddings)
-    alike = same_label(ids)
-    sizes = ids.unique(return_counts=True)[1]
+    classes = Classes(ids)
 
     def relation(rows: slice) -> Strip:
         numbers = torch.arange(rows.start, rows.stop, device=embeddings.device)
-        return Strip(alike(rows), (numbers - rows.start, numbers))
+        return Strip(classes.near(rows), (numbers - rows.start, numbers))
 
     seen_by: Relation = relation
     if guide is not None:
@@ -121,8 +121,8 @@ def labelled(
             {"labels": labels, "guide": guide, "guide_margin": guide_margin, "weights": weights},
         ),
         weights=check_weights(weights, count, embeddings),
-        mirrored=guide is None and queue is None,
-        near_count=int((sizes * (sizes - 1)).sum()),
+        near_width=classes.width,
+        slots=classes.slots if guide is None and queue is None else None,
     )
 
 
@@ -148,7 +148,7 @@ def assigned(embeddings: Tensor, centres: Tensor, assignment: Tensor, *, weights
 
     def relation(rows: slice) -> Strip:
         here = ids[rows]
-        return Strip((torch.arange(len(here), device=ids.device), here), nothing(embeddings))
+        return Strip(Places(here[:, None]), nothing(embeddings))
 
     return Contrast(
         embeddings,

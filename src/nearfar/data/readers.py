@@ -96,7 +96,8 @@ def rows_from(first: int) -> Callable[[int], str]:
     return lambda index: f"row {first + index}"
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked where its name ends in .gz or .zst."""
     if path.suffix.lower() == ".gz":
         return cast(IO[bytes], gzip.open(path, "rb"))
     if path.suffix.lower() == ".zst":
@@ -108,7 +109,7 @@ def _open(path: Path) -> IO[bytes]:
 
 def _runs(path: Path) -> Iterator[tuple[int, str]]:
     """Runs of whole lines, about a megabyte each, with the number of the first line."""
-    with _open(path) as file:
+    with open_bytes(path) as file:
         yield from _runs_of(file, path)
 
 
@@ -176,7 +177,7 @@ def _objects_of(path: Path, runs: Iterator[tuple[int, str]]) -> Iterator[Block]:
 
 def _json(path: Path) -> Iterator[Block]:
     """An array of objects where the file starts with a bracket, else lines of objects."""
-    with _open(path) as file:
+    with open_bytes(path) as file:
         is_array = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     if not is_array:
         yield from _json_lines(path)
@@ -282,7 +283,7 @@ def _parquet(path: Path) -> Iterator[Block]:
 
 def _seekable(path: Path) -> IO[bytes]:
     """The open file; a compressed one unpacked on disk, since Parquet is read from its end."""
-    file = _open(path)
+    file = open_bytes(path)
     if path.suffix.lower() not in COMPRESSED:
         return file
     with file:

@@ -10,21 +10,27 @@ from typing import Literal
 from nearfar.data.cells import listed
 from nearfar.errors import InputError
 
-Kind = Literal["texts", "labelled", "pairs", "scored"]
+Kind = Literal["texts", "labelled", "pairs", "scored", "words", "analogies"]
 
 KINDS: dict[Kind, tuple[str, ...]] = {
     "pairs": ("anchor", "positive"),
     "scored": ("sentence1", "sentence2", "score"),
     "labelled": ("text", "label"),
     "texts": ("text",),
+    "words": ("word1", "word2", "score"),
+    "analogies": ("a", "b", "c", "d"),
 }
-"""Roles that a table of each kind must have; pairs may have negatives besides. The first kind that fits counts."""
+"""Roles that a table of each kind must have; pairs may have negatives besides. The first kind that fits counts. The
+last two are there to be measured on alone."""
 
 GROUP = "group"
 """What pairs and texts may have besides: rows of one group are never far from each other."""
 
-ROLES = (*dict.fromkeys(role for roles in KINDS.values() for role in roles), "negative", GROUP)
-MARKS = ("label", "score", GROUP)
+SECTION = "section"
+"""What analogies may have besides: the name of a part, on which a figure of its own is given."""
+
+ROLES = (*dict.fromkeys(role for roles in KINDS.values() for role in roles), "negative", GROUP, SECTION)
+MARKS = ("label", "score", GROUP, SECTION)
 """Roles that hold no text."""
 
 NEGATIVE = re.compile(r"negative(_[1-9]\d*)?")
@@ -58,7 +64,8 @@ def find_roles(names: Collection[str], mapped: Mapped | None, source: str) -> di
     kind = max(fitting, key=lambda kind: len(explicit.keys() & set(KINDS[kind])))  # max keeps the first of equals
     negatives = _negatives(chosen, source) if kind == "pairs" else []
     group = [GROUP] if GROUP in chosen and kind in ("pairs", "texts") else []
-    return {role: chosen[role] for role in (*KINDS[kind], *negatives, *group)}
+    section = [SECTION] if SECTION in chosen and kind == "analogies" else []
+    return {role: chosen[role] for role in (*KINDS[kind], *negatives, *group, *section)}
 
 
 def kind_of(roles: Collection[str]) -> Kind:

@@ -61,4 +61,4 @@ def prompted(texts: Sequence[str], prompt: str) -> Sequence[str]:
 
 
 def _names(role: str) -> Sequence[str]:
-    return NAMES["positive" if role.startswith("negative") else role]
+    return NAMES.get("positive" if role.startswith("negative") else role, ())

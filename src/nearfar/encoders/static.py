@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
+WIDTH, VOCABULARY = 256, 8_000
+"""Numbers a vector and most subwords, where nothing else is asked for."""
+
 Batches = Callable[[], Iterable[Sequence[str]]]
 """Makes a fresh pass over the corpus, in batches of texts."""
 
@@ -31,8 +34,8 @@ Batches = Callable[[], Iterable[Sequence[str]]]
 def build_static(
     batches: Batches,
     *,
-    width: int = 256,
-    vocabulary: int = 8_000,
+    width: int = WIDTH,
+    vocabulary: int = VOCABULARY,
     tokenizer: Subwords = "wordpiece",
     sif: float = 3e-3,
     seed: int = 0,

@@ -12,6 +12,7 @@ from nearfar.execution.log_sums import LogSums, log_sums
 from nearfar.execution.ranks import whole_batch
 from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, hide_, with_columns
 from nearfar.execution.settings import execution, rows_per_strip
+from nearfar.execution.shares import log_shares_
 from nearfar.execution.strips import RowObjective, Task, Terms, blocks, mean_over_rows, total_of_rows
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "blocks",
     "execution",
     "hide_",
+    "log_shares_",
     "log_sums",
     "mean_over_rows",
     "rows_per_strip",

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nearfar.contrasts import Contrast, Index, Strip
-from nearfar.execution.ranks import gathered_rows, log_total_over_ranks_, total_over_ranks_
-from nearfar.execution.scores import MakeScores, Scores, hide_
+from nearfar.contrasts import Contrast, Places, Strip
+from nearfar.execution.ranks import log_total_over_ranks_, total_over_ranks_
+from nearfar.execution.scores import MakeScores, Scores
 from nearfar.execution.settings import current, resumed
-from nearfar.execution.strips import aligned, blocks, buffers
+from nearfar.execution.shares import evenly_large, finite, log_shares_, shares_, sums
+from nearfar.execution.strips import aligned, buffers
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,15 @@ class LogSums:
     """Statistics of a contrast.
 
     Attributes:
-        near: ``(P,)`` scores of the near entries, in no particular order.
-        row: ``(P,)`` their rows.
-        column: ``(P,)`` their columns.
+        near: ``(N, k)`` scores of the near candidates, 0 where none is.
+        places: where they are.
         rows: ``(N,)`` log sum of exp over each row's far scores; -inf where nothing is far.
         columns: ``(M,)`` the same of each shared column, over the rows that see it as far; `rows` where the contrast
             is mirrored.
     """
 
     near: Tensor
-    row: Tensor
-    column: Tensor
+    places: Places
     rows: Tensor
     columns: Tensor
 
@@ -58,8 +57,6 @@ def log_sums(
     tensors: tuple[Tensor, Tensor, Tensor],
     make_scores: MakeScores,
     strip_rows: int | None,
-    *,
-    both: bool,
 ) -> LogSums:
     """The statistics, differentiable once.
 
@@ -68,11 +65,11 @@ def log_sums(
         tensors: anchors, shared and own candidates, as the scores want them; the same tensor twice if mirrored.
         make_scores: of the tensors.
         strip_rows: rows at a time, or None.
-        both: whether those of columns are wanted.
     """
-    pass_ = _Mirrored(contrast, strip_rows) if contrast.mirrored else _Plain(contrast, strip_rows, both)
+    slots = contrast.slots
+    pass_ = _Plain(contrast, strip_rows) if slots is None else _Mirrored(contrast, strip_rows, slots)
     near, rows, columns = _LogSums.apply(pass_, make_scores, *tensors)  # type: ignore[no-untyped-call]
-    return LogSums(near, pass_.row, pass_.column, rows, rows if contrast.mirrored else columns)
+    return LogSums(near, pass_.places, rows, rows if contrast.mirrored else columns)
 
 
 class _LogSums(torch.autograd.Function):
@@ -93,176 +90,144 @@ class _LogSums(torch.autograd.Function):
             return None, None, *ctx.sweep.pull(ctx.make_scores, tensors, slopes)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows against the columns from `start` on.
+
+    Attributes:
+        rows: which rows.
+        start: the first column.
+        room: ``(r, columns)`` for their scores.
+        strip: the relation, its columns counted from the first.
+        near: what is near in all columns.
+    """
+
+    rows: slice
+    start: int
+    room: Tensor
+    strip: Strip
+    near: Places
+
+
 class _Plain:
     """All of each strip."""
 
-    def __init__(self, contrast: Contrast, strip_rows: int | None, both: bool) -> None:
-        self.contrast, self.strip_rows, self.both = contrast, strip_rows, both
-        self.row, self.column = torch.empty(0), torch.empty(0)
-        self.mine = slice(0, 0)
-        self.kept: tuple[Scores, Tensor] | None = None
+    def __init__(self, contrast: Contrast, strip_rows: int | None) -> None:
+        self.contrast, self.strip_rows = contrast, strip_rows
+        self.places = Places(torch.empty(0))
+        self.as_shares = False
+        self.kept: tuple[Scores, Part] | None = None
         self.settings = current()
 
-    def strips(self, like: Tensor) -> Iterator[tuple[slice, int, Tensor, Strip]]:
-        """Rows, the first column, room for the scores, and the relation with columns counted from the first."""
+    def parts(self, like: Tensor) -> Iterator[Part]:
+        """The strips."""
         for rows, room in buffers(self.contrast, self.strip_rows, like.dtype):
-            yield rows, 0, room, self.contrast.relation(rows)
+            strip = self.contrast.relation(rows)
+            yield Part(rows, 0, room, strip, strip.near)
 
     def statistics(self, scores: Scores, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows_sum = like.new_full((len(self.contrast),), -torch.inf)
-        columns_sum = like.new_full((self.contrast.columns if self.both else 0,), -torch.inf)
-        entries: list[tuple[Tensor, Tensor, Tensor]] = []
-        for rows, start, room, strip in self.strips(like):
-            scores.fill(rows, room, strip.ignored, start)
-            entries += self.oriented(room[strip.near], strip.near, rows, start)
-            hide_(room, strip.near)
-            self.add(rows, room, rows_sum, columns_sum)
-            if len(room) == len(self.contrast):  # a lone strip need not be worked out again
-                self.kept = scores, room
-        none = like.new_empty(0), torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
-        near, row, column = (torch.cat(parts) for parts in zip(none, *entries, strict=True))
-        self.row, self.column = gathered_rows(row)[0], gathered_rows(column)[0]
-        near, self.mine = gathered_rows(near)
+        count = len(self.contrast)
+        rows_sum = like.new_full((count,), -torch.inf)
+        columns_sum = like.new_full((0 if self.contrast.mirrored else self.contrast.columns,), -torch.inf)
+        near = like.new_zeros(count, self.contrast.near_width)
+        columns = torch.zeros_like(near, dtype=torch.long)
+        for part in self.parts(like):
+            scores.fill(part.rows, part.room, part.strip.ignored, part.start)
+            self.take(part, near)
+            columns[part.rows] = part.near.columns
+            if part.near.real is not None:
+                columns[part.rows].masked_fill_(~part.near.real, -1)
+            lone = len(part.room) == count  # it need not be worked out again
+            self.add(part, rows_sum, columns_sum, lone)
+            if lone and evenly_large(finite(rows_sum), finite(rows_sum if self.contrast.mirrored else columns_sum)):
+                self.as_shares, self.kept = True, (scores, part)
+        total_over_ranks_(near, columns)
         log_total_over_ranks_(rows_sum)
         log_total_over_ranks_(columns_sum)
+        real = columns >= 0
+        self.places = Places(columns, None if bool(real.all()) else real)
         return near, rows_sum, columns_sum[self.contrast.own_count :]
 
-    def add(self, rows: slice, room: Tensor, rows_sum: Tensor, columns_sum: Tensor) -> None:
-        """Add a strip's sums to those so far."""
-        of_rows, of_columns = _sums(room, room if self.both else room[:, :0])
-        rows_sum[rows] = of_rows
-        if self.both:
-            torch.logaddexp(columns_sum, of_columns, out=columns_sum)
+    def take(self, part: Part, near: Tensor) -> None:
+        """Take the near scores out of a strip into the table of all."""
+        near[part.rows] = part.strip.near.take_(part.room)
 
-    def oriented(self, near: Tensor, entries: Index, rows: slice, start: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Score, row and column of the near entries of a strip."""
-        return [(near, entries[0] + rows.start, entries[1] + start)]
+    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor, keep: bool) -> None:
+        """Add a strip's sums to those so far."""
+        rows_sum[part.rows], of_columns = sums(part.room, 0, keep=keep)
+        torch.logaddexp(columns_sum, of_columns, out=columns_sum)
 
     def pull(self, make: MakeScores, tensors: list[Tensor], slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
         """The gradients of the tensors."""
-        scores, filled = self.kept or (make(tensors), None)
-        self.kept = None
-        at = self.mine.start
-        for rows, start, room, strip in self.strips(slopes.near):
-            if filled is None:
-                scores.fill(rows, room, strip.ignored, start)
-                hide_(room, strip.near)
-            else:
-                room = filled
-            at += self.pull_strip(scores, rows, start, room, strip, slopes, at)
+        if self.kept is not None:
+            (scores, part), self.kept = self.kept, None
+            self.pull_part(scores, part, slopes)
+        else:
+            scores = make(tensors)
+            for part in self.parts(slopes.near):
+                scores.fill(part.rows, part.room, part.strip.ignored, part.start)
+                part.strip.near.take_(part.room)
+                if self.as_shares:  # a backward pass that is repeated gives the same to the last digit
+                    log_shares_(part.room)
+                self.pull_part(scores, part, slopes)
         gradients = scores.gradients()
         total_over_ranks_(*gradients)
         return gradients
 
-    def pull_strip(
-        self, scores: Scores, rows: slice, start: int, room: Tensor, strip: Strip, slopes: Slopes, at: int
-    ) -> int:
-        """Pull by one strip; the number of near entries in it, the first of which is `at` in the slopes."""
-        of_columns = (slopes.column_sums, slopes.columns) if self.both else None
-        _shares_(room, (slopes.row_sums[rows], slopes.rows[rows]), of_columns, self.contrast.own_count)
-        count = len(strip.near[0])
-        room[strip.near] = slopes.near[at : at + count]
-        scores.pull(rows, room, None, start)
-        return count
+    def pull_part(self, scores: Scores, part: Part, slopes: Slopes) -> None:
+        """Pull by one strip of far scores, or of their shares in their rows."""
+        rows = part.rows
+        of_rows, of_columns = (slopes.row_sums[rows], slopes.rows[rows]), (slopes.column_sums, slopes.columns)
+        shares_(part.room, of_rows, of_columns, self.contrast.own_count, ready=self.as_shares)
+        part.strip.near.put_(part.room, slopes.near[rows])
+        scores.pull(rows, part.room, None, part.start)
 
 
 class _Mirrored(_Plain):
     """Of each strip the part from its own rows on: what lies left of it has been seen from the other side."""
 
-    def __init__(self, contrast: Contrast, strip_rows: int | None) -> None:
-        super().__init__(contrast, strip_rows, both=False)
+    def __init__(self, contrast: Contrast, strip_rows: int | None, slots: Tensor) -> None:
+        super().__init__(contrast, strip_rows)
+        self.slots = slots
 
-    def strips(self, like: Tensor) -> Iterator[tuple[slice, int, Tensor, Strip]]:
-        for rows, whole in buffers(self.contrast, self.strip_rows, like.dtype):
-            strip = self.contrast.relation(rows)
-            near, ignored = (_from(entries, rows.start) for entries in (strip.near, strip.ignored))
-            yield rows, rows.start, aligned(whole, len(whole), whole.shape[1] - rows.start), Strip(near, ignored)
+    def parts(self, like: Tensor) -> Iterator[Part]:
+        for part in super().parts(like):
+            start, room = part.rows.start, part.room
+            room = aligned(room, len(room), room.shape[1] - start)
+            yield Part(part.rows, start, room, _from(part.strip, start), part.near)
 
-    def add(self, rows: slice, room: Tensor, rows_sum: Tensor, columns_sum: Tensor) -> None:
-        of_rows, of_columns = _sums(room, room[:, len(room) :])
-        rows_sum[rows] = torch.logaddexp(rows_sum[rows], of_rows)
-        rows_sum[rows.stop :] = torch.logaddexp(rows_sum[rows.stop :], of_columns)
+    def take(self, part: Part, near: Tensor) -> None:
+        found = part.strip.near.take_(part.room)
+        near[part.rows] += found  # the others have been seen from the other side
+        columns = part.strip.near.columns
+        beyond = columns >= len(part.room)
+        if part.strip.near.real is not None:
+            beyond &= part.strip.near.real
+        row, place = beyond.nonzero(as_tuple=True)
+        near[columns[row, place] + part.start, self.slots[row + part.start]] = found[row, place]
 
-    def oriented(self, near: Tensor, entries: Index, rows: slice, start: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        row, column = entries[0] + rows.start, entries[1] + start
-        beyond = column >= rows.stop
-        return [(near, row, column), (near[beyond], column[beyond], row[beyond])]
+    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor, keep: bool) -> None:
+        of_rows, of_columns = sums(part.room, len(part.room), keep=keep)
+        here = rows_sum[part.start :]  # of its own rows, and of those that are its columns
+        torch.logaddexp(here, torch.cat([of_rows, of_columns]), out=here)
 
-    def pull_strip(
-        self, scores: Scores, rows: slice, start: int, room: Tensor, strip: Strip, slopes: Slopes, at: int
-    ) -> int:
+    def pull_part(self, scores: Scores, part: Part, slopes: Slopes) -> None:
         """Entries ij and ji are one score, which both rows' slopes pull at."""
-        of_columns = slopes.row_sums[start:], slopes.rows[start:]
-        _shares_(room, (slopes.row_sums[rows], slopes.rows[rows]), of_columns)
-        row, column = strip.near
-        beyond = column >= len(room)
-        count, more = len(row), int(beyond.sum())
-        room[row, column] = 0
-        room.index_put_((row, column), slopes.near[at : at + count], accumulate=True)
-        room.index_put_((row[beyond], column[beyond]), slopes.near[at + count : at + count + more], accumulate=True)
-        within = ~beyond  # where ij and ji are two entries of this strip
-        room.index_put_((column[within], row[within]), slopes.near[at : at + count][within], accumulate=True)
-        scores.pull(rows, room, None, start, skip=len(room))
-        return count + more
+        rows, start, near = part.rows, part.start, part.strip.near
+        of_rows, of_columns = (slopes.row_sums[rows], slopes.rows[rows]), (slopes.row_sums[start:], slopes.rows[start:])
+        shares_(part.room, of_rows, of_columns, ready=self.as_shares)
+        other = slopes.near[near.columns + start, self.slots[rows, None]]
+        near.put_(part.room, slopes.near[rows] + other)
+        scores.pull(rows, part.room, None, start, skip=len(part.room))
 
 
-def _sums(scores: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
-    """log sum exp of the rows of `scores`, and of the columns of its last ones, `beyond`."""
-    skipped = scores.shape[1] - beyond.shape[1]
-    of_rows, of_columns = [], beyond.new_full((beyond.shape[1],), -torch.inf)
-    for block in blocks(scores):
-        top = block.amax(1).nan_to_num_(neginf=0.0)
-        shares = torch.sub(block, top[:, None]).exp_()
-        of_rows.append(shares.sum(1).log_().add_(top))
-        if len(of_columns):
-            highest = top.max()
-            columns = ((top - highest).exp() @ shares[:, skipped:]).log_().add_(highest)
-            # What lies so far below its row's top that it has vanished may be all that a column has.
-            if columns.min() < highest - FAINT:
-                columns = torch.logsumexp(block[:, skipped:], 0)
-            of_columns = torch.logaddexp(of_columns, columns)
-    return torch.cat(of_rows), of_columns
-
-
-FAINT = 40.0
-"""Below exp(-40) of the highest entry a sum of exponentials is worked out on its own: float32 ends at exp(-87)."""
-
-
-def _shares_(
-    scores: Tensor, of_rows: tuple[Tensor, Tensor], of_columns: tuple[Tensor, Tensor] | None, skipped: int = 0
-) -> None:
-    """slopes * exp(scores - sums), of its row's sum and, beyond the columns skipped, of its column's, in place."""
-    sums, slopes = _finite(of_rows[0])[:, None], of_rows[1][:, None]
-    step = len(blocks(scores)[0])
-    for block, row_sums, row_slopes in zip(blocks(scores), sums.split(step), slopes.split(step), strict=True):
-        if of_columns is None or not len(of_columns[0]):
-            block.sub_(row_sums).exp_().mul_(row_slopes)
-        else:
-            _shares_of_both_(block, row_sums, row_slopes, _finite(of_columns[0]), of_columns[1], skipped)
-
-
-def _shares_of_both_(
-    block: Tensor, row_sums: Tensor, row_slopes: Tensor, column_sums: Tensor, column_slopes: Tensor, skipped: int
-) -> None:
-    top = row_sums.max()
-    if top - torch.minimum(row_sums.min(), column_sums.min()) < FAINT:
-        # exp(s - c) is exp(s - r) exp(r - c), and that a product of a row's and a column's number: one exponential.
-        block.sub_(row_sums).exp_()
-        block[:, :skipped] *= row_slopes
-        by_column = (top - column_sums).exp_().mul_(column_slopes)
-        block[:, skipped:] *= torch.addcmul(row_slopes, (row_sums - top).exp_(), by_column)
-        return
-    more = torch.sub(block[:, skipped:], column_sums).exp_().mul_(column_slopes)
-    block.sub_(row_sums).exp_().mul_(row_slopes)
-    block[:, skipped:] += more
-
-
-def _finite(sums: Tensor) -> Tensor:
-    """Sums of nothing, -inf, as 0: every entry they have is -inf, whose share is then 0."""
-    return sums.masked_fill(sums == -torch.inf, 0)
-
-
-def _from(entries: Index, first: int) -> Index:
-    """The entries from a column on, counted from it."""
-    kept = entries[1] >= first
-    return entries[0][kept], entries[1][kept] - first
+def _from(strip: Strip, start: int) -> Strip:
+    """The relation of rows from number `start` on to the columns from there on, which are counted from it."""
+    if not start:
+        return strip
+    columns, real, (row, column) = strip.near.columns - start, strip.near.real, strip.ignored
+    here = columns >= 0
+    itself = torch.arange(len(columns), device=columns.device)[:, None]
+    near = Places(torch.where(here, columns, itself), here if real is None else here & real)
+    kept = column >= start
+    return Strip(near, (row[kept], column[kept] - start))

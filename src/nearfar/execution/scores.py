@@ -54,7 +54,7 @@ class Dots:
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
         self.here = self.rows(rows)
         if self.width:
-            out[:, : self.width] = torch.bmm(self.own[rows], self.here[:, :, None])[:, :, 0]
+            out[:, : self.width] = torch.bmm(self.here[:, None], self.own[rows].mT)[:, 0]
         if len(self.shared):
             torch.mm(self.here, self.shared[start:].T, out=out[:, self.width :])
         hide_(out, ignored)
@@ -114,11 +114,11 @@ class Cosines(Dots):
         scales = (self.scale, 1.0, 1.0)
         for gradient, raw, inverse, scale in zip(gradients, self.raw, self.inverse, scales, strict=True):
             if gradient.numel():
-                parts = (part.split(self.ROWS) for part in (gradient, raw, inverse, inverse * scale))
-                for slope, rows, one, factor in zip(*parts, strict=True):
+                for start in range(0, len(gradient), self.ROWS):
+                    slope, rows, one = (part[start : start + self.ROWS] for part in (gradient, raw, inverse))
                     # From the gradient g at a row brought to length 1, u, to that at the row: (g - u <u, g>) / |row|.
                     along = torch.linalg.vecdot(rows, slope)[..., None] * one * one
-                    slope.addcmul_(rows, along, value=-1).mul_(factor)
+                    slope.addcmul_(rows, along, value=-1).mul_(one * scale)
         return gradients
 
 
@@ -143,32 +143,37 @@ class Distances:
 
     def __init__(self, tensors: Sequence[Tensor], *, root: bool = False) -> None:
         anchors, shared, own = tensors
-        # Distances do not see a common shift, and rounding is least around the mean.
-        centre = anchors.mean(0)
-        self.anchors, self.shared, self.own = anchors - centre, shared - centre, own - centre
         self.root = root
-        lengths, lengths_shared = (part.square().sum(1, keepdim=True) for part in (self.anchors, self.shared))
-        self.bound = self.CLOSE * float(torch.cat([lengths, lengths_shared]).max())
-        left = with_columns(self.anchors, torch.ones_like(lengths), lengths)
-        right = with_columns(2 * self.shared, -lengths_shared, -torch.ones_like(lengths_shared))
-        self.dots = Dots((left, right, left.new_empty(len(left), 0, left.shape[1])))
         self.width = own.shape[1]
         self.columns = self.width + len(shared)
-        self.close: Index = _no_entries(left)
-        self.inverse = left.new_empty(0)
-        self.for_anchors, self.for_shared, self.for_own = (
-            torch.zeros_like(part) for part in (self.anchors, self.shared, self.own)
-        )
+        self.close: Index = _no_entries(anchors)
+        self.inverse = anchors.new_empty(0)
+        self.apart, self.for_own = own, torch.zeros_like(own)
+        self.anchors, self.shared, self.own = anchors, shared, own
+        left, right = anchors, shared
+        if len(shared):
+            # Distances do not see a common shift, and rounding is least around the mean.
+            centre = anchors.mean(0)
+            same = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
+            self.anchors, self.own = anchors - centre, own - centre
+            self.shared = self.anchors if same else shared - centre
+            lengths = _squared_lengths(self.anchors)
+            lengths_shared = lengths if same else _squared_lengths(self.shared)
+            self.bound = self.CLOSE * max(float(lengths.max()), float(lengths_shared.max()))
+            left = with_columns(self.anchors, torch.ones_like(lengths), lengths)
+            right = with_columns(2 * self.shared, -lengths_shared, -torch.ones_like(lengths_shared))
+        self.dots = Dots((left, right, left.new_empty(len(left), 0, left.shape[1])))
 
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
         if self.width:
-            out[:, : self.width] = -(self.anchors[rows, None] - self.own[rows]).square().sum(-1)
+            self.apart = self.anchors[rows, None] - self.own[rows]
+            out[:, : self.width] = torch.linalg.vecdot(self.apart, self.apart).neg_()
         self.close = _no_entries(out)
         if len(self.shared):
             wide = out[:, self.width :]
             self.dots.fill(rows, wide, _no_entries(out), start)
             hide_(out, ignored)
-            if wide.max() >= -self.bound:
+            if wide.amax() >= -self.bound:
                 row, column = (wide >= -self.bound).nonzero(as_tuple=True)
                 self.close = row, column
                 for part, apart in self._apart(rows, start):
@@ -190,31 +195,33 @@ class Distances:
     def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
         if self.root:
             slopes.mul_(self.inverse)  # of -D^2, but for a factor of 1/2 that waits in `gradients`
-        if self.width:
-            apart = self.anchors[rows, None] - self.own[rows]
-            pulled = apart * _scaled(2 * slopes[:, : self.width], factor)[:, :, None]
-            self.for_anchors[rows] -= pulled.sum(1)
-            self.for_own[rows] += pulled
+        for_anchors, for_shared = (part[:, : self.anchors.shape[1]] for part in self.dots.room()[:2])
         if len(self.shared):
             wide = slopes[:, self.width :]
             row, column = self.close
-            slope = 2 * wide[row, column]
-            slope = slope if factor is None else slope * factor[row]
+            slope = wide[row, column] if factor is None else wide[row, column] * factor[row]
             wide[row, column] = 0
+            self.dots.pull(rows, wide, factor, start, skip)
             for part, apart in self._apart(rows, start):
                 pulled = apart * slope[part, None]
-                self.for_anchors.index_add_(0, row[part] + rows.start, pulled, alpha=-1)
+                for_anchors.index_add_(0, row[part] + rows.start, pulled, alpha=-2)
                 both = column[part] >= skip
-                self.for_shared.index_add_(0, column[part][both] + start, pulled[both])
-            self.dots.pull(rows, wide, factor, start, skip)
+                for_shared.index_add_(0, column[part][both] + start, pulled[both])  # at 2c
+        if self.width:
+            pulled = self.apart.mul_(_scaled(2 * slopes[:, : self.width], factor)[:, :, None])
+            for_anchors[rows] -= pulled.sum(1)
+            self.for_own[rows] = pulled
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        left, right, _ = self.dots.room()
-        width = self.anchors.shape[1]
-        anchors = self.for_anchors + left[:, :width] + 2 * self.anchors * left[:, width + 1 : width + 2]
-        shared = self.for_shared + 2 * (right[:, :width] - self.shared * right[:, width : width + 1])
-        scale = 0.5 if self.root else 1.0
-        return anchors * scale, shared * scale, self.for_own * scale
+        anchors, shared, _ = self.dots.room()
+        if len(self.shared):
+            width = self.anchors.shape[1]
+            anchors = torch.addcmul(anchors[:, :width], self.anchors, anchors[:, width + 1 : width + 2], value=2)
+            shared = torch.addcmul(shared[:, :width], self.shared, shared[:, width : width + 1], value=-1).mul_(2)
+        if self.root:
+            for gradient in (anchors, shared, self.for_own):
+                gradient.mul_(0.5)
+        return anchors, shared, self.for_own
 
     def _apart(self, rows: slice, start: int) -> Iterator[tuple[slice, Tensor]]:
         """``x - c`` of the close entries, some at a time."""
@@ -222,6 +229,11 @@ class Distances:
         for first in range(0, len(row), self.ENTRIES):
             part = slice(first, first + self.ENTRIES)
             yield part, self.anchors[row[part] + rows.start] - self.shared[column[part] + start]
+
+
+def _squared_lengths(rows: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vecdot(rows, rows)[:, None]
+    return lengths
 
 
 def with_columns(rows: Tensor, *columns: Tensor) -> Tensor:

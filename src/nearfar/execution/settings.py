@@ -40,8 +40,10 @@ def execution(
         strip_rows: anchors that are taken at a time. By default `max_bytes` decides.
         max_bytes: upper bound for the scores of a strip, by default 48 MiB.
         group: a `torch.distributed` process group. Each rank passes its own part of every argument of the contrast's
-            constructor, of whatever length; every rank gets the loss of the whole batch, and the gradient of its own
-            rows is that of one process with the whole batch. `torch.distributed.group.WORLD` names all ranks.
+            constructor, of whatever length from one row up; every rank gets the loss of the whole batch, and the
+            gradient of its own rows is that of one process with the whole batch. Where one rank raises an error, as
+            over an empty part, the others wait for it until the group's timeout. `torch.distributed.group.WORLD` names
+            all ranks.
         replicated: each rank of the group passes the whole batch instead, the same everywhere; the work is shared out
             and every rank gets the whole gradient.
 

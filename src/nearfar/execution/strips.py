@@ -161,7 +161,8 @@ def _stride(columns: int) -> int:
 
 def blocks(scores: Tensor, entries: int = 2**18) -> Sequence[Tensor]:
     """Runs of rows of about so many entries: what is worked on at a time, so that it stays in the cache."""
-    parts: Sequence[Tensor] = scores.split(max(1, entries // max(1, scores.shape[1])))
+    rows = max(1, entries // max(1, scores.shape[1]))
+    parts: Sequence[Tensor] = (scores,) if len(scores) <= rows else scores.split(rows)
     return parts
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Terms, blocks, hide_, log_sums
+from nearfar.execution import Terms, log_shares_, log_sums
 from nearfar.objectives.base import RowLoss, reduced, slopes_of
 from nearfar.objectives.near import Near
 from nearfar.objectives.spaces import Space
@@ -21,7 +21,7 @@ class Far:
     Attributes:
         log_sums: ``(r,)`` for each of the objective's exponents e, log of the sum of exp(e * score) over the far
             candidates; -inf where there is none.
-        count: ``(r,)``: far candidates of each row.
+        count: ``(r,)``: far candidates of each row, if the objective `needs_count`; else empty.
     """
 
     log_sums: tuple[Tensor, ...]
@@ -60,63 +60,40 @@ class SoftmaxLoss(RowLoss):
         return self.over_strips(contrast, strip_rows)
 
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
-        row, column = strip.near
-        near = scores[row, column]
-        hide_(scores, strip.near)
-        count = scores.shape[1] - _per_row(row, scores) - _per_row(strip.ignored[0], scores)
+        near = Near.of_(scores, strip)
+        count = strip.far_count(scores.shape[1]) if self.needs_count else scores.new_empty(0)
         if self.exponents == (1.0,):
             log_sum = log_shares_(scores)
-            terms, for_near, (for_sum,) = self._slopes_of_head(near, row, (log_sum,), count)
+            terms, for_near, (for_sum,) = self._slopes_of_head(near, (log_sum,), count)
             # The strip keeps its shares of the sum; what they weigh is the row's factor.
-            largest = near.new_zeros(len(scores)).scatter_reduce_(0, row, for_near.abs(), "amax")
-            factor = torch.maximum(for_sum, 1e-20 * largest)
-            per_near = factor[row]
-            scores[row, column] = for_near / per_near.masked_fill(per_near == 0, 1)
+            factor = torch.maximum(for_sum, 1e-20 * for_near.abs().amax(1))
+            strip.near.put_(scores, for_near / factor.masked_fill(factor == 0, 1)[:, None])
             return terms, factor
         parts = [exponent * scores for exponent in self.exponents]
         sums = tuple(log_shares_(part) for part in parts)
-        terms, for_near, for_sums = self._slopes_of_head(near, row, sums, count)
+        terms, for_near, for_sums = self._slopes_of_head(near, sums, count)
         scores.zero_()
         for exponent, part, slope in zip(self.exponents, parts, for_sums, strict=True):
             scores.addcmul_(part, exponent * slope[:, None])
-        scores[row, column] = for_near
+        strip.near.put_(scores, for_near)
         return terms, None
 
     def _slopes_of_head(
-        self, near: Tensor, row: Tensor, sums: tuple[Tensor, ...], count: Tensor
+        self, near: Near, sums: tuple[Tensor, ...], count: Tensor
     ) -> tuple[Terms, Tensor, tuple[Tensor, ...]]:
         def head(leaf: Tensor, *leaves: Tensor) -> Terms:
-            return self.head(Near(leaf, row, len(count)), Far(leaves, count))
+            return self.head(Near(leaf, near.places), Far(leaves, count))
 
-        terms, (for_near, *for_sums) = slopes_of(head, near, *sums)
+        terms, (for_near, *for_sums) = slopes_of(head, near.scores, *sums)
         return terms, for_near, tuple(for_sums)
 
     def _by_log_sums(self, contrast: Contrast) -> bool:
-        """Whether two passes over half the scores are cheaper, and their list of near entries is short."""
-        few = contrast.near_total <= contrast.anchors.numel()
+        """Whether two passes over half the scores are cheaper, and their table of near scores is narrow."""
+        few = contrast.near_width <= contrast.anchors.shape[1]
         return contrast.mirrored and few and self.exponents == (1.0,) and not self.needs_count
 
     def _over_log_sums(self, contrast: Contrast, space: Space, strip_rows: int | None) -> Tensor:
         with torch.autocast(contrast.anchors.device.type, enabled=False):
-            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, both=False)
-            near = Near(sums.near, sums.row, len(contrast))
-            return reduced(self.head(near, Far((sums.rows,), near.count)), contrast, self.reduction)
-
-
-def log_shares_(scores: Tensor) -> Tensor:
-    """log sum exp of each row, ``(r,)``, the scores overwritten by their shares of it, 0 in a row of nothing."""
-    tops, masses = [], []
-    for block in blocks(scores):
-        tops.append(block.amax(1))
-        torch.softmax(block, dim=1, out=block)  # one fused pass
-        masses.append(block.amax(1))  # the share of the nearest, at least 1 / M, so that its log is safe
-    top, mass = torch.cat(tops), torch.cat(masses)
-    alone = top == -torch.inf
-    if alone.any():
-        scores[alone] = 0
-        mass = mass.masked_fill(alone, 1)
-    return top - mass.log()
-
-
-def _per_row(row: Tensor, scores: Tensor) -> Tensor:
-    return torch.bincount(row, minlength=len(scores))
+            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
+            near = Near(sums.near, sums.places)
+            return reduced(self.head(near, Far((sums.rows,), sums.rows.new_empty(0))), contrast, self.reduction)

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from nearfar.contrasts import Contrast
 from nearfar.execution import Terms
 from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared, reduced
+from nearfar.objectives.near import softplus
 from nearfar.objectives.spaces import unit, wide
 
 
@@ -50,12 +51,13 @@ class CoSENTLoss:
         """The loss of a contrast; `strip_rows` changes nothing here."""
         contrast = prepared(self, contrast)
         anchors, own, scores = graded_parts(contrast)
-        similar = (self.similarity(anchors[:, None], own) / self.temperature).flatten()
-        weight = torch.ones_like(similar)
-        if contrast.weights is not None:
-            weight = contrast.weights.to(similar)[:, None].expand_as(scores).flatten()
+        similar, scores = (self.similarity(anchors[:, None], own) / self.temperature).flatten(), scores.flatten()
+        if contrast.weights is None:
+            return _log_one_plus_inversions(similar, -similar, scores)
+        weight = contrast.weights.to(similar).repeat_interleave(own.shape[1])
         some = weight > 0  # the log of 0 has no gradient
-        return _log_one_plus_inversions(similar[some], weight[some].log(), scores.flatten()[some])
+        similar, log_weight = similar[some], weight[some].log()
+        return _log_one_plus_inversions(similar + log_weight, log_weight - similar, scores[some])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ class AnglELoss(CoSENTLoss):
         a, b = _halves(first)
         c, d = _halves(second)
         norms = torch.linalg.vector_norm(first, dim=-1) * torch.linalg.vector_norm(second, dim=-1)
-        total = (a * c + b * d + b * c - a * d).sum(-1)
+        total = (a * (c - d) + b * (c + d)).sum(-1)
         zero = norms == 0
         ratio: Tensor = (total / norms.masked_fill(zero, 1)).abs()
         return ratio.masked_fill(zero, 0)
@@ -119,7 +121,7 @@ class MarginMSELoss:
         if own.shape[1] < 2:
             raise ValueError("MarginMSELoss: second: found one candidate a row, wanted (N, k, d) with k from 2 up")
         with torch.autocast(anchors.device.type, enabled=False):
-            dots = torch.einsum("nd,nkd->nk", anchors, own)
+            dots = torch.bmm(anchors[:, None], own.mT)[:, 0]
         gap = (dots[:, :1] - dots[:, 1:]) - (scores[:, :1] - scores[:, 1:])
         total = gap.square().sum(1)
         return reduced(Terms(total, torch.full_like(total, gap.shape[1])), contrast, self.reduction)
@@ -135,17 +137,15 @@ def graded_parts(contrast: Contrast) -> tuple[Tensor, Tensor, Tensor]:
 
 def _halves(rows: Tensor) -> tuple[Tensor, ...]:
     """Real and imaginary parts; an odd width lacks its last imaginary part, which is 0."""
-    return pad(rows, (0, rows.shape[-1] % 2)).chunk(2, dim=-1)
+    return (pad(rows, (0, 1)) if rows.shape[-1] % 2 else rows).chunk(2, dim=-1)
 
 
-def _log_one_plus_inversions(similar: Tensor, log_weight: Tensor, scores: Tensor) -> Tensor:
-    """log(1 + sum of w_i w_j exp(s_j - s_i) over the pairs with score_i > score_j)."""
-    order = scores.argsort()
-    similar, log_weight, scores = similar[order], log_weight[order], scores[order]
+def _log_one_plus_inversions(lower: Tensor, higher: Tensor, scores: Tensor) -> Tensor:
+    """log(1 + sum of exp(lower_j + higher_i) over the pairs with score_i > score_j)."""
+    scores, order = scores.sort()
     below = torch.searchsorted(scores, scores)  # how many are scored lower
-    some = below > 0
-    if not some.any():
-        return similar.sum() * 0
-    lower = torch.logcumsumexp(similar + log_weight, 0)[below[some] - 1]
-    gaps = lower - similar[some] + log_weight[some]
-    return torch.logaddexp(gaps.new_zeros(()), torch.logsumexp(gaps, 0))
+    least = int((below == 0).sum())  # how many have the lowest score
+    if least == len(scores):
+        return (lower + higher).sum() * 0
+    sums = torch.logcumsumexp(lower[order], 0)[below[least:] - 1]
+    return softplus(torch.logsumexp(sums + higher[order[least:]], 0))

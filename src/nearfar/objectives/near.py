@@ -1,16 +1,15 @@
-"""Near candidates: a list of entries, some for each row, and the sums over them that equations are made of."""
+"""Near candidates: a table of scores, some for each row, and the sums over them that equations are made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus as torch_softplus
 
-from nearfar.contrasts import Contrast, Index
+from nearfar.contrasts import Contrast, Places, Strip
 from nearfar.execution import rows_per_strip
 
 
@@ -19,46 +18,57 @@ class Near:
     """The near candidates of some rows.
 
     Attributes:
-        scores: ``(P,)``.
-        row: ``(P,)`` their rows.
-        rows: how many rows there are.
+        scores: ``(r, k)``, 0 where none is.
+        places: where they are, and which of them are real; sums are over these.
     """
 
     scores: Tensor
-    row: Tensor
-    rows: int
+    places: Places
 
-    @cached_property
+    @classmethod
+    def of_(cls, scores: Tensor, strip: Strip) -> Near:
+        """Those of a strip of scores, which has -inf in their place from now on."""
+        return cls(strip.near.take_(scores), strip.near)
+
+    @property
     def count(self) -> Tensor:
-        """``(rows,)``: near candidates of each row."""
-        return torch.bincount(self.row, minlength=self.rows)
+        """``(r,)``: near candidates of each row."""
+        return self.places.count
 
     @property
     def any(self) -> Tensor:
-        """``(rows,)``: 1 where a row has a near candidate, else 0."""
-        return (self.count > 0).to(self.scores.dtype)
+        """``(r,)``: 1 where a row has a near candidate, else 0."""
+        if self.places.real is None:
+            return self.scores.new_ones(len(self.scores))
+        return self.places.real.any(1).to(self.scores.dtype)
 
     def sum(self, values: Tensor) -> Tensor:
-        """``(rows,)``: sums of the entries' values ``(P,)``."""
-        return values.new_zeros(self.rows).index_add(0, self.row, values)
+        """``(r,)``: sums of values ``(r, k)``."""
+        return self.only(values, 0.0).sum(1)
 
     def mean(self, values: Tensor) -> Tensor:
-        """``(rows,)``: their means, 0 where there is none."""
+        """``(r,)``: their means, 0 where there is none."""
+        if self.places.real is None:
+            return values.mean(1)
         return self.sum(values) / self.count.clamp(min=1)
 
     def max(self, values: Tensor) -> Tensor:
-        """``(rows,)``: the largest, -inf where there is none; without a gradient."""
-        largest = values.new_full((self.rows,), -torch.inf)
-        return largest.scatter_reduce(0, self.row, values.detach(), "amax")
+        """``(r,)``: the largest, -inf where there is none; without a gradient."""
+        return self.only(values.detach(), -torch.inf).amax(1)
 
     def log_sum(self, values: Tensor) -> Tensor:
-        """``(rows,)``: log of the sums of exp, 0 where there is none."""
+        """``(r,)``: log of the sums of exp, 0 where there is none."""
         return self.log_sum_and_spread(values)[0]
 
     def log_sum_and_spread(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """``(rows,)`` both: log of the sums of exp, and how far it is above the means, 0 where there is none."""
+        """``(r,)`` both: log of the sums of exp, and how far it is above the means, 0 where there is none."""
         log_sum, spread = _LogSum.apply(values, self)  # type: ignore[no-untyped-call]
         return log_sum, spread
+
+    def only(self, values: Tensor, otherwise: float) -> Tensor:
+        """Values ``(r, k)``, or what they are otherwise where no near candidate is."""
+        real = self.places.real
+        return values if real is None else values.masked_fill(~real, otherwise)
 
 
 class _LogSum(torch.autograd.Function):
@@ -68,11 +78,11 @@ class _LogSum(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, near: Near) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         ctx.near = near
-        top = near.max(values).nan_to_num(neginf=0.0)
-        shares = (values - top[near.row]).exp_()
-        total = near.sum(shares).masked_fill(near.count == 0, 1)
-        log_sum = total.log() + top * near.any
-        ctx.save_for_backward(shares.div_(total[near.row]))
+        top = near.max(values).nan_to_num_(neginf=0.0)
+        shares = near.only((values - top[:, None]).exp_(), 0.0)
+        total = shares.sum(1).masked_fill_(near.count == 0, 1)
+        log_sum = total.log().add_(top)
+        ctx.save_for_backward(shares.div_(total[:, None]))
         return log_sum, log_sum - near.mean(values)
 
     @staticmethod
@@ -80,10 +90,10 @@ class _LogSum(torch.autograd.Function):
         (shares,) = ctx.saved_tensors
         parts = []
         if for_log_sum is not None:
-            parts.append(shares * for_log_sum[ctx.near.row])
+            parts.append(shares * for_log_sum[:, None])
         if for_spread is not None:
             even = 1 / ctx.near.count.clamp(min=1).to(shares)
-            parts.append((shares - even[ctx.near.row]) * for_spread[ctx.near.row])
+            parts.append(ctx.near.only((shares - even[:, None]).mul_(for_spread[:, None]), 0.0))
         return sum(parts[1:], parts[0]) if parts else None, None
 
 
@@ -93,9 +103,12 @@ def softplus(gap: Tensor) -> Tensor:
     return torch_softplus(gap, threshold=40)
 
 
-def near_entries(contrast: Contrast) -> Index:
-    """Rows and columns of all near candidates of a contrast, looked for in as many rows at a time as a strip has."""
+def near_places(contrast: Contrast) -> Places:
+    """All near candidates of a contrast, looked for in as many rows at a time as a strip has."""
     step = rows_per_strip(None, contrast.columns, 4)
-    rows = (slice(start, min(start + step, len(contrast))) for start in range(0, len(contrast), step))
-    parts = [(row + here.start, column) for here in rows for row, column in [contrast.relation(here).near]]
-    return torch.cat([row for row, _ in parts]), torch.cat([column for _, column in parts])
+    parts = [
+        contrast.relation(slice(start, min(start + step, len(contrast)))).near
+        for start in range(0, len(contrast), step)
+    ]
+    real = [part.real for part in parts if part.real is not None]
+    return Places(torch.cat([part.columns for part in parts]), torch.cat(real) if real else None)

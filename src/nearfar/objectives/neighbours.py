@@ -85,15 +85,16 @@ class LiftedStructuredLoss(RowLoss):
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         space = self.space(contrast)
         with torch.autocast(contrast.anchors.device.type, enabled=False):
-            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, both=True)
+            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
             return reduced(self._terms(sums, contrast), contrast, self.reduction)
 
     def _terms(self, sums: LogSums, contrast: Contrast) -> Terms:
-        from_row = sums.rows[sums.row]
-        shared = sums.column - contrast.own_count
+        near = Near(sums.near, sums.places)
+        shared = near.places.columns.clamp(min=0) - contrast.own_count
         from_column = torch.cat([sums.columns, sums.columns.new_full((1,), -torch.inf)])
         from_column = from_column[shared.masked_fill(shared < 0, len(sums.columns))]
-        some = (torch.maximum(from_row, from_column) > -torch.inf).detach()
-        lifted = self.margin - sums.near[some] + torch.logaddexp(from_row[some], from_column[some])
-        near = Near(sums.near[some], sums.row[some], len(contrast))
-        return Terms(near.sum(lifted.clamp(min=0).square() / 2), near.count)
+        none = torch.maximum(sums.rows[:, None], from_column).detach() == -torch.inf
+        pushed = torch.logaddexp(sums.rows[:, None].masked_fill(none, 0), from_column.masked_fill(none, 0))
+        lifted = (self.margin - near.scores + pushed).masked_fill(none, 0)
+        some = near.only((~none).to(lifted.dtype), 0.0).sum(1)
+        return Terms(near.sum(lifted.clamp(min=0).square() / 2), some)

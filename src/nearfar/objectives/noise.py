@@ -24,7 +24,7 @@ class LogisticLoss(PairwiseLoss):
         return softplus(-scores)
 
     def push_(self, scores: Tensor) -> Tensor:
-        if scores.max() > 1:
+        if scores.amax() > 1:
             total = softplus(scores).sum(1)
             scores.sigmoid_()
             return total

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Strip
-from nearfar.execution import Terms, blocks, hide_
+from nearfar.execution import Terms, blocks
 from nearfar.objectives.base import RowLoss, slopes_of
 from nearfar.objectives.near import Near
 
@@ -15,7 +15,7 @@ class PairwiseLoss(RowLoss):
     """A term for each near score (`pull`) and each far one (`push_`), and how a row's are put together (`terms`)."""
 
     def pull(self, scores: Tensor) -> Tensor:
-        """Terms ``(P,)`` of near scores, under autograd."""
+        """Terms ``(r, k)`` of near scores, under autograd."""
         raise NotImplementedError
 
     def push_(self, scores: Tensor) -> Tensor:
@@ -26,23 +26,19 @@ class PairwiseLoss(RowLoss):
         raise NotImplementedError
 
     def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
-        """The rows' terms from the near terms ``(P,)``, the sums of the far ones and how many are far, ``(r,)``.
+        """The rows' terms from the near terms ``(r, k)``, the sums of the far ones and how many are far, ``(r,)``.
 
         Both enter linearly.
         """
         return Terms((near.mean(pulled) + pushed) * near.any, near.any)
 
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
-        row, column = strip.near
-        near = scores[row, column]
-        hide_(scores, strip.near)
-        count = len(scores)
-        far = scores.shape[1] - torch.bincount(row, minlength=count) - torch.bincount(strip.ignored[0], minlength=count)
+        near, far = Near.of_(scores, strip), strip.far_count(scores.shape[1])
         pushed = torch.cat([self.push_(block) for block in blocks(scores)])
         terms, (for_near, for_far) = slopes_of(
-            lambda leaf, total: self.terms(Near(leaf, row, count), self.pull(leaf), total, far), near, pushed
+            lambda leaf, total: self.terms(Near(leaf, near.places), self.pull(leaf), total, far), near.scores, pushed
         )
         if bool((for_far != 1).any()):  # what a far term counts in its row
             scores.mul_(for_far[:, None])
-        scores[row, column] = for_near
+        strip.near.put_(scores, for_near)
         return terms, None

@@ -21,7 +21,7 @@ from nearfar.objectives.base import (
     reduced,
 )
 from nearfar.objectives.family import Far, SoftmaxLoss
-from nearfar.objectives.near import Near, near_entries, softplus
+from nearfar.objectives.near import Near, near_places, softplus
 from nearfar.objectives.spaces import Space, cosine, dot
 
 
@@ -71,13 +71,13 @@ class OneAgainstFar(SoftmaxLoss):
         return bool(self.debias or self.hardness or self.decoupled)
 
     def head(self, near: Near, far: Far) -> Terms:
-        log_far = self._log_far(far)[near.row]
+        log_far = self._log_far(far)[:, None]
         if self.debias:
-            log_far = self._debiased(log_far, near.scores, far.count[near.row])
+            log_far = self._debiased(log_far, near.scores, far.count[:, None])
         if not self.decoupled:
             return Terms(near.mean(softplus(log_far - near.scores)), near.any)
         some = far.count > 0
-        gap = (log_far - near.scores).masked_fill(~some[near.row], 0)
+        gap = (log_far - near.scores).masked_fill(~some[:, None], 0)
         return Terms(near.mean(gap), near.any * some)
 
     def _log_far(self, far: Far) -> Tensor:
@@ -161,11 +161,11 @@ class InfoNCELoss(OneAgainstFar):
         """Both directions from one matrix of scores."""
         space = self.space(contrast)
         with torch.autocast(contrast.anchors.device.type, enabled=False):
-            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, both=True)
+            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
             sides = []
-            for row, log_sum in ((sums.row, sums.rows), (sums.column, sums.columns[: len(contrast)])):
-                near = Near(sums.near, row, len(contrast))
-                sides.append(reduced(self.head(near, Far((log_sum,), near.count)), contrast, self.reduction))
+            near = Near(sums.near, sums.places)  # of both sides: rows of one number are near
+            for log_sum in (sums.rows, sums.columns[: len(contrast)]):
+                sides.append(reduced(self.head(near, Far((log_sum,), log_sum.new_empty(0))), contrast, self.reduction))
             return (sides[0] + sides[1]) / 2
 
 
@@ -224,7 +224,7 @@ class NPairLoss(SoftmaxLoss):
         return dot(contrast)
 
     def head(self, near: Near, far: Far) -> Terms:
-        return Terms(near.mean(softplus(far.log_sum[near.row] - near.scores)), near.any)
+        return Terms(near.mean(softplus(far.log_sum[:, None] - near.scores)), near.any)
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         value = super().of_whole(contrast, strip_rows)
@@ -232,12 +232,12 @@ class NPairLoss(SoftmaxLoss):
 
     def _mean_squared_norm(self, contrast: Contrast) -> Tensor:
         anchors, shared, own = self.space(contrast).tensors
-        row, column = near_entries(contrast)
+        places = near_places(contrast)
         # Numbered as one list: own candidates row by row, then the shared ones.
         norms = torch.cat([own.square().sum(-1).flatten(), shared.square().sum(-1)])
-        k = contrast.own_count
-        place = torch.where(column < k, row * k + column, k * (len(contrast) - 1) + column)
-        near = Near(norms[place], row, len(contrast))
+        k, row = contrast.own_count, torch.arange(len(contrast), device=norms.device)[:, None]
+        number = torch.where(places.columns < k, row * k, k * (len(contrast) - 1)) + places.columns
+        near = Near(norms[number], places)
         terms = Terms((anchors.square().sum(-1) + near.mean(near.scores)) / 2 * near.any, near.any)
         return reduced(terms, contrast, self.reduction)
 

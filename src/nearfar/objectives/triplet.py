@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Terms, blocks, hide_
+from nearfar.execution import Terms, blocks
 from nearfar.objectives.base import Reduction, RowLoss, check_choice, check_from_zero
 from nearfar.objectives.near import Near
 from nearfar.objectives.spaces import Space, distance, squared_distance
@@ -65,11 +65,9 @@ class TripletLoss(RowLoss):
         return (squared_distance if self.distance == "squared" else distance)(contrast)
 
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
-        near = Near(scores[strip.near], strip.near[0], len(scores))
-        hide_(scores, strip.near)
-        count = scores.shape[1] - near.count - torch.bincount(strip.ignored[0], minlength=len(scores))
+        near, count = Near.of_(scores, strip), strip.far_count(scores.shape[1])
         found = _MINERS[self.mining](scores, near, count, self.margin)
-        scores[strip.near] = found.near_slopes
+        strip.near.put_(scores, found.near_slopes)
         weight = found.triplets if self.average == "all" else found.active
         return Terms(found.total, weight.to(scores.dtype)), None
 
@@ -82,7 +80,7 @@ class Mined:
         total: ``(r,)`` sums over a row's triplets.
         triplets: ``(r,)`` how many there are.
         active: ``(r,)`` how many are above 0.
-        near_slopes: ``(P,)`` slopes of the near scores.
+        near_slopes: ``(r, k)`` slopes of the near scores.
     """
 
     total: Tensor
@@ -93,7 +91,7 @@ class Mined:
 
 def _all(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
     """A far score s violates a near one p where s > p - margin, by s - (p - margin)."""
-    bounds, place = _padded(near.scores - margin, near)
+    bounds, order = near.only(near.scores - margin, torch.inf).sort(1)
     sums = torch.cat([bounds.new_zeros(len(bounds), 1), bounds.nan_to_num(posinf=0.0).cumsum(1)], dim=1)
     totals, hits = [], []
     parts = blocks(scores)
@@ -106,34 +104,30 @@ def _all(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
         hits.append(histogram.flip(1).cumsum(1).flip(1)[:, 1:])
         totals.append(total)
         part.copy_(slopes)
-    above = torch.cat(hits)[near.row, place]
+    above = torch.empty_like(bounds).scatter_(1, order, torch.cat(hits))
     return Mined(torch.cat(totals), near.count * count, near.sum(above), -above)
 
 
 def _hard(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
     far, column = scores.max(1)
-    furthest = -near.max(-near.scores)
+    furthest, place = near.only(near.scores, torch.inf).min(1)
     both = (near.count > 0) & (count > 0)
     gap = torch.where(both, margin - furthest + far, 0).clamp(min=0)
     active = (gap > 0).to(scores.dtype)
     scores.zero_().scatter_(1, column[:, None], active[:, None])
-    entry = _first_of(near, near.scores == furthest[near.row])
-    slopes = torch.zeros_like(near.scores)
-    slopes[entry] = -active[near.row[entry]]
+    slopes = torch.zeros_like(near.scores).scatter_(1, place[:, None], -active[:, None])
     return Mined(gap, both, active, slopes)
 
 
 def _semihard(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
     ordered, columns = scores.sort(1)
-    hidden = (scores.shape[1] - count)[near.row]  # -inf come first
-    padded, place = _padded(near.scores, near)
-    further = torch.searchsorted(ordered, padded.contiguous())[near.row, place]
+    hidden = (scores.shape[1] - count)[:, None]  # -inf come first
+    further = torch.searchsorted(ordered, near.scores)
     # The nearest of the far that are further than the near one; where there is none, the furthest of all.
     pick = torch.maximum(further - 1, hidden).clamp(max=scores.shape[1] - 1)
-    some = count[near.row] > 0
-    gap = torch.where(some, margin - near.scores + ordered[near.row, pick], 0).clamp(min=0)
+    gap = near.only(margin - near.scores + ordered.gather(1, pick), 0.0).clamp(min=0) * (count > 0)[:, None]
     active = (gap > 0).to(scores.dtype)
-    scores.zero_().index_put_((near.row, columns[near.row, pick]), active, accumulate=True)
+    scores.zero_().scatter_add_(1, columns.gather(1, pick), active)
     return Mined(near.sum(gap), near.count * (count > 0), near.sum(active), -active)
 
 
@@ -142,24 +136,3 @@ _MINERS: dict[str, Callable[[Tensor, Near, Tensor, float], Mined]] = {
     "hard": _hard,
     "semihard": _semihard,
 }
-
-
-def _padded(values: Tensor, near: Near) -> tuple[Tensor, Tensor]:
-    """Each row's values in rising order ``(r, most)``, +inf behind them, and the place of each value in its row."""
-    order = values.argsort(stable=True)
-    order = order[near.row[order].argsort(stable=True)]  # by row, then by value
-    row = near.row[order]
-    first = near.count.cumsum(0) - near.count
-    rank = torch.arange(len(row), device=row.device) - first[row]
-    most = max(1, int(near.count.max()))
-    table = values.new_full((near.rows, most), torch.inf)
-    table[row, rank] = values[order]
-    return table, torch.empty_like(rank).scatter_(0, order, rank)
-
-
-def _first_of(near: Near, chosen: Tensor) -> Tensor:
-    """The number of one chosen entry of each row that has some."""
-    entries = chosen.nonzero()[:, 0]
-    first = torch.full((near.rows,), len(chosen), device=entries.device)
-    first.scatter_reduce_(0, near.row[entries], entries, "amin")
-    return first[first < len(chosen)]

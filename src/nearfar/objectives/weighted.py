@@ -8,7 +8,7 @@ from typing import ClassVar, get_args
 import torch
 from torch import Tensor
 
-from nearfar.contrasts import Contrast, Strip
+from nearfar.contrasts import Contrast, Places, Strip
 from nearfar.execution import Terms
 from nearfar.objectives.base import ByAutograd, Reduction, check_choice, check_finite, check_from_zero, check_positive
 from nearfar.objectives.near import Near, softplus
@@ -53,7 +53,7 @@ class CircleLoss(ByAutograd):
         return cosine(contrast)
 
     def terms(self, scores: Tensor, strip: Strip) -> Terms:
-        near = Near(scores[strip.near], strip.near[0], len(scores))
+        near = Near(strip.near.of(scores), strip.near)
         far = far_only(scores, strip)
         eager = (1 + self.margin - near.scores).clamp(min=0).detach()
         log_near = near.log_sum(-self.scale * eager * (near.scores - (1 - self.margin)))
@@ -107,14 +107,15 @@ class MultiSimilarityLoss(ByAutograd):
         return cosine(contrast)
 
     def terms(self, scores: Tensor, strip: Strip) -> Terms:
-        near = Near(scores[strip.near], strip.near[0], len(scores))
+        near = Near(strip.near.of(scores), strip.near)
         far = far_only(scores, strip)
         furthest, nearest = -near.max(-near.scores), far.detach().amax(1)
         counts = near.any * (nearest > -torch.inf)
         if self.epsilon is not None:
             far = far.masked_fill(far.detach() <= (furthest - self.epsilon)[:, None], -torch.inf)
-            easy = near.scores.detach() >= (nearest + self.epsilon)[near.row]
-            near = Near(near.scores[~easy], near.row[~easy], near.rows)
+            hard = near.scores.detach() < (nearest + self.epsilon)[:, None]
+            real = strip.near.real
+            near = Near(near.scores, Places(strip.near.columns, hard if real is None else hard & real))
         near_side = softplus(near.log_sum(-self.alpha * (near.scores - self.base))) * near.any / self.alpha
         far_side = softplus(_log_sum(self.beta * (far - self.base), far)) / self.beta
         return Terms((near_side + far_side) * counts, counts)
@@ -123,7 +124,7 @@ class MultiSimilarityLoss(ByAutograd):
 def far_only(scores: Tensor, strip: Strip) -> Tensor:
     """The scores with -inf at the near entries too."""
     mask = torch.zeros_like(scores, dtype=torch.bool)
-    mask[strip.near] = True
+    strip.near.put_(mask, torch.ones_like(strip.near.columns, dtype=torch.bool))
     return scores.masked_fill(mask, -torch.inf)
 
 

@@ -29,7 +29,7 @@ def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> s
         return "graded"
     if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
-    fitting = [kind for kind in KINDS[data.kind] if kind in objective.contrasts]
+    fitting = [kind for kind in KINDS.get(data.kind, ()) if kind in objective.contrasts]
     return next((kind for kind in fitting if kind != "views" or not _negatives(data)), None)
 
 
@@ -46,6 +46,10 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
         _check_rows(data)
     if contrast_for(data, objective, taught=taught) is not None:
         return
+    if data.kind in ("words", "analogies"):
+        raise InputError(
+            f"{data.source}: found {data.kind}, which are there to be measured on, wanted {_wanted(objective)}"
+        )
     if isinstance(objective, MarginMSELoss):
         found = f"{' and '.join(data.roles)} alone" if taught else "no teacher"
         raise InputError(

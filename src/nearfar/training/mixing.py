@@ -26,7 +26,7 @@ def mixer(count: int) -> Mix:
         candidates = normalize(contrast.candidates, dim=1)
         scores = normalize(contrast.anchors, dim=1) @ candidates.T
         strip = contrast.relation(slice(0, len(contrast)))
-        for row, column in (strip.near, strip.ignored):
+        for row, column in (strip.near.listed(), strip.ignored):
             scores[row, column] = -torch.inf
         best, place = scores.topk(min(HARDEST, scores.shape[1]), dim=1)
         far = (best > -torch.inf).sum(1, keepdim=True)

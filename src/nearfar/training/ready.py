@@ -16,7 +16,7 @@ from nearfar.data.views import Views
 from nearfar.encoders import Encoder, build_static, is_static, open_encoder, open_model
 from nearfar.encoders.adapters import add_lora, freeze_lowest
 from nearfar.encoders.prompts import prompt_of, prompted, set_prompts
-from nearfar.encoders.static import StaticEncoder
+from nearfar.encoders.static import VOCABULARY, WIDTH, StaticEncoder
 from nearfar.encoders.tokens import Tokens
 from nearfar.errors import InputError
 from nearfar.settings import Settings
@@ -48,8 +48,8 @@ def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
     tables = [one.head(settings.sample) if isinstance(one, Stream) else one for one in data]
     return build_static(
         lambda: (batch[role] for table in tables for batch in table.batches() for role in table.text_roles),
-        width=settings.width,
-        vocabulary=settings.vocabulary,
+        width=settings.width or WIDTH,
+        vocabulary=settings.vocabulary or VOCABULARY,
         tokenizer=settings.tokenizer,
         sif=settings.sif,
         seed=settings.seed,

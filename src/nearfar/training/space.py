@@ -55,7 +55,7 @@ def space_of(contrast: Contrast, objective: Objective) -> Figures:
 
 
 def _alignment(contrast: Contrast, anchors: Tensor, strip: Strip) -> float | None:
-    row, column = strip.near
+    row, column = strip.near.listed()
     column = column - contrast.own_count  # where the trainer has own candidates, these are far
     every = max(1, len(row) // (4 * SAMPLE))  # a class can be most of the batch
     row, column = row[::every], column[::every]
@@ -91,7 +91,7 @@ def effective_negatives(contrast: Contrast, objective: Objective) -> float | Non
         objective.slopes_(slopes, strip)
     except NotImplementedError:
         return None
-    for entries in (strip.near, strip.ignored):
+    for entries in (strip.near.listed(), strip.ignored):
         slopes[entries] = 0
     pull = slopes.double().abs()
     pull /= pull.amax(1, keepdim=True).clamp(min=torch.finfo(pull.dtype).tiny)  # their squares may be too small

@@ -29,7 +29,8 @@ def training_page(
     """
     pictures = []
     if len(record["history"]) > 1:
-        pictures += [_figure_picture(record["history"], record["best_step"]), _loss_picture(record["history"])]
+        pictures += [_figure_picture(record["history"], record["best_step"])] if measurements else []
+        pictures.append(_loss_picture(record["history"]))
     pictures += reading_pictures(record.get("readings", ()))
     pictures += [_similarity_picture(when, *samples) for when, samples in similarities.items()]
     grids = [_figure_grid(record["history"], measurements)] if measurements else []
@@ -112,9 +113,9 @@ def _figure_grid(history: Sequence[Mapping[str, Any]], measurements: Sequence[Me
     for number, m in enumerate(measurements):
         before = _first(history, number)
         for name, value in m.figures.items():
-            low, high = m.intervals.get(name, (float("nan"), float("nan")))
+            interval = "{:.4f} to {:.4f}".format(*m.intervals[name]) if name in m.intervals else ""
             old = f"{before[name]:.4f}" if name in before else ""
-            rows.append((m.source, f"{m.rows:,}", name, old, f"{value:.4f}", f"{low:.4f} to {high:.4f}"))
+            rows.append((m.source, f"{m.rows:,}", name, old, f"{value:.4f}", interval))
     return Grid(
         "Figures",
         ("data", "rows", "figure", "before", "after", "95 % interval"),

@@ -22,6 +22,9 @@ class NoiseDistribution:
         counts: ``(V,)`` how often each id occurs; what never occurs is never drawn.
         alpha: 0 or more.
 
+    Attributes:
+        table: what `alias_table` makes of it.
+
     Raises:
         ValueError: counts are not a row of finite numbers of at least 0 with one above it, or alpha is below 0.
     """
@@ -41,8 +44,8 @@ class NoiseDistribution:
         share = powers / powers.sum()
         with np.errstate(divide="ignore"):
             self._log = torch.from_numpy(np.log(share)).float()
-        keep, alias = alias_table(share)
-        self._keep, self._alias = torch.from_numpy(keep), torch.from_numpy(alias)
+        self.table = alias_table(share)
+        self._keep, self._alias = map(torch.from_numpy, self.table)
 
     def __len__(self) -> int:
         """Ids, V."""

@@ -1,0 +1,88 @@
+"""`nearfar train --encoder words`: a corpus in, a folder of word vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from nearfar.commands.resuming import Resuming, settle
+from nearfar.commands.shared import console, open_tables, pairs_of, show_measurements
+from nearfar.settings import Inputs, Settings
+
+if TYPE_CHECKING:
+    from nearfar.words import Moment, WordOutcome
+
+
+def check_words(settings: Settings) -> None:
+    """Raise an InputError where a setting does not suit words, before anything is read."""
+    from nearfar.words.plan import resolved
+
+    resolved(settings)
+
+
+def run_words(inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, resuming: Resuming) -> None:
+    """Read, train, save, print."""
+    with console.status("importing"):
+        from nearfar.training.output import whole_folder
+        from nearfar.words import train_words
+        from nearfar.words.output import save_words
+        from nearfar.words.training import forget_corpus
+    tables = open_tables(inputs.eval)
+    with resuming.ready(output) as checkpoints:
+        with whole_folder(output, overwrite) as folder:
+            with _watching() as watch:
+                outcome = train_words(
+                    inputs.data,
+                    settings=settings,
+                    columns=pairs_of("column", inputs.column),
+                    where=pairs_of("where", inputs.where),
+                    evaluate_on=tables,
+                    watch=watch,
+                    checkpoints=checkpoints,
+                )
+            save_words(folder, outcome, title=output.name, inputs=inputs)
+        forget_corpus(checkpoints)
+        settle(checkpoints, output, settings.keep_after)
+        _summarise(outcome, output)
+
+
+@contextmanager
+def _watching() -> Iterator[Callable[[Moment], None]]:
+    """A progress bar; a line an epoch."""
+    columns = (
+        TextColumn("training"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} words/s"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0, loss=float("nan"), speed=0.0)
+
+        def watch(moment: Moment) -> None:
+            if moment.note:
+                console.print(moment.note, markup=False, soft_wrap=True)
+            if moment.epoch:
+                figures = "".join(
+                    f"  {Path(m.source).name} {m.main} {m.figures[m.main]:.4f}" for m in moment.measurements
+                )
+                console.print(
+                    f"epoch {moment.epoch}  loss {moment.loss:.4f}  {moment.words_per_second:,.0f} words/s{figures}",
+                    markup=False,
+                    soft_wrap=True,
+                )
+            bar.update(task, completed=moment.progress, loss=moment.loss, speed=moment.words_per_second)
+
+        yield watch
+
+
+def _summarise(outcome: WordOutcome, output: Path) -> None:
+    ended = "interrupted after" if outcome.interrupted else "trained in"
+    console.print(
+        f"{ended} {outcome.seconds:.1f} s at {outcome.words_per_second:,.0f} words a second:"
+        f" {len(outcome.vectors):,} word vectors of {outcome.words:,} words are in {output}",
+        markup=False,
+    )
+    if outcome.measurements:
+        show_measurements(outcome.measurements)
