@@ -31,6 +31,7 @@ LAYERS = (
     ("encoders",),
     ("mining",),
     ("analysis",),
+    ("live",),
     ("training",),
     ("comparing",),
     ("words",),

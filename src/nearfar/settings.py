@@ -113,6 +113,11 @@ class Settings(BaseModel):
         ge=0,
         description="Steps between two readings of loss, gradient and space, 0 for none; some 200 over the run.",
     )
+    follow: list[str] = Field(
+        [],
+        description="Text whose nearest neighbours among texts of the data are noted at each measurement, for nearfar"
+        " watch; may be repeated. Some held-out texts.",
+    )
     track: list[str] = Field(
         [],
         description="Where else measurements go: tensorboard, wandb ... (what accelerate knows), or all.",

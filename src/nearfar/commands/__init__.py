@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from nearfar.commands import (
+    analyze,
     augment,
     compare,
     convert,
     demo,
     encode,
     evaluate,
+    explain,
     export,
     mine,
     nearest,
@@ -23,6 +25,7 @@ from nearfar.commands import (
     push,
     rate,
     train,
+    watch,
 )
 from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
@@ -36,9 +39,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(train.train)
+app.command()(watch.watch)
 app.command()(rate.rate)
 app.command()(compare.compare)
 app.command()(evaluate.evaluate)
+app.command()(analyze.analyze)
+app.command()(explain.explain)
 app.command()(encode.encode)
 app.command()(export.export)
 app.command()(push.push)
@@ -77,13 +83,13 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        message, status = explain(error)
+        message, status = told(error)
         name = f"nearfar (rank {rank()})" if rank() else "nearfar"
         print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status or 0)
 
 
-def explain(error: Exception) -> tuple[str, int]:
+def told(error: Exception) -> tuple[str, int]:
     """One line about an error, and the exit status it stands for."""
     if isinstance(error, NearfarError):
         return str(error), 2 if isinstance(error, InputError) else 1

@@ -24,6 +24,7 @@ from nearfar.commands.shared import (
     rank,
     show_measurements,
 )
+from nearfar.commands.watch import open_beside
 from nearfar.commands.words import check_words, run_words
 from nearfar.config import Config, read_config
 from nearfar.errors import InputError, RunError
@@ -58,6 +59,7 @@ def train(
         Path | None, typer.Option(help="Settings from TOML, YAML, JSON; an earlier nearfar.json repeats its run.")
     ] = None,
     overwrite: Overwrite = False,
+    page: Annotated[bool, typer.Option("--open", help="Open a page that follows the run, as nearfar watch.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of this run.")] = False,
     resume_from: Annotated[
         str | None, typer.Option(metavar="STEP", help="Go on from this checkpoint, such as step-000200.")
@@ -89,7 +91,7 @@ def train(
     named = {"data": data, "column": column, "where": where, "eval": evaluate_on, "stream": stream}
     inputs, chosen, repeats = _told(config, settings, {name: value for name, value in named.items() if value})
     resuming = Resuming(resume or resume_changed, resume_from, resume_changed)
-    run(inputs, output, chosen, overwrite=overwrite, repeats=repeats, resuming=resuming)
+    run(inputs, output, chosen, overwrite=overwrite, repeats=repeats, resuming=resuming, page=page)
 
 
 def _told(
@@ -161,9 +163,16 @@ def check_settings(settings: Settings) -> None:
 
 
 def run(
-    inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, repeats: Repeated, resuming: Resuming
+    inputs: Inputs,
+    output: Path,
+    settings: Settings,
+    *,
+    overwrite: bool,
+    repeats: Repeated,
+    resuming: Resuming,
+    page: bool = False,
 ) -> None:
-    """Read, train, save, print."""
+    """Read, train, save, print; with a page that follows the run where one is asked for."""
     from nearfar.training.output import check_free
 
     if resuming.has_nothing_left(output, overwrite):
@@ -183,6 +192,8 @@ def run(
         repeats.check(opened, evaluation)
         with resuming.ready(output) as checkpoints:
             with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
+                if folder and page:
+                    console.print(f"the run can be followed at {open_beside(output)}", markup=False)
                 with watching() as watch:
                     outcome, fault = _attempt(
                         lambda: train_model(

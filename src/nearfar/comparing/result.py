@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nearfar.analysis.report import Grid, Page, Picture, write_page
-from nearfar.analysis.report.charts import force_chart, line_chart
-from nearfar.analysis.report.forces import forces
+from nearfar.analysis.report.charts import line_chart
+from nearfar.analysis.report.forces import force_chart
 from nearfar.comparing.engine import Finished, Record
 from nearfar.comparing.plan import Plan
 from nearfar.comparing.standing import Sample, Standing, recommendation, standings
@@ -180,11 +180,10 @@ class Result:
         for one in self.standings if self.vary in ("objective", "temperature") else ():
             finished = self.finished[one.name]
             objective = finished.variant.built(finished.value)
-            sides = {side: list(forces(objective, side)) for side in ("near", "far")}
             made.append(
                 Picture(
                     f"{one.name}: what it pulls and pushes" if self.vary == "objective" else f"Temperature {one.name}",
-                    force_chart({one.name: sides}),
+                    force_chart(one.name, objective),
                     "Minus the slope of the loss along the cosine of one candidate, while the other stays at 0.5: above"
                     " 0 it is drawn to the anchor, below 0 pushed away, at 0 left alone.",
                     f"At {searched(finished)}." if searched(finished) else "",

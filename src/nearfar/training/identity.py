@@ -15,7 +15,7 @@ from nearfar.settings import Settings
 from nearfar.training.fitting import Data
 from nearfar.training.recorded import described
 
-NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "track", "log_folder", "rank_timeout")
+NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "follow", "track", "log_folder", "rank_timeout")
 """Settings that change nothing that is learnt."""
 
 CHANGEABLE = (

@@ -7,20 +7,21 @@ import math
 from pathlib import Path
 from typing import Any
 
-NAME = "history.jsonl"
+from nearfar.live.places import JOURNAL
 
 
 class Journal:
     """Takes entries down, line by line, so that what was known survives a run that is killed.
 
-    Each line is an object whose ``kind`` says what it is: ``reading``, ``measurement``, ``warning`` or ``result``.
+    Each line is an object whose ``kind`` says what it is: ``reading``, ``measurement``, ``followed``, ``warning`` or
+    ``result``.
 
     Args:
-        folder: where `NAME` is written, on from where it ends; None: nowhere.
+        folder: where `JOURNAL` is written, on from where it ends; None: nowhere.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self.path = None if folder is None else folder / NAME
+        self.path = None if folder is None else folder / JOURNAL
 
     def write(self, kind: str, entry: dict[str, Any]) -> None:
         """One more line; numbers that are not finite are null."""

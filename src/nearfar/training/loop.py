@@ -19,6 +19,7 @@ from nearfar.settings import Settings
 from nearfar.training.alarms import diverged
 from nearfar.training.feeds import TableFeed
 from nearfar.training.fitting import Data
+from nearfar.training.following import Following
 from nearfar.training.identity import identity
 from nearfar.training.interrupts import interrupt_together, on_first, patient
 from nearfar.training.journal import Journal
@@ -115,6 +116,9 @@ class _Run:
         self.outcome = Outcome(ready.encoder.model, self.settings, evaluate_on=tuple(ready.evaluate_on))
         self.budget = Budget(self.settings.steps, 60 * self.settings.minutes if self.settings.minutes else None)
         self.watching = Watching(self.outcome, self.budget, journal, trackers)
+        self.following = (
+            Following(ready.encoder, ready.given, ready.evaluate_on, self.settings) if journal.path else None
+        )
         self.step, self.position, self.due, self.loss = 0, Position(), 1, float("nan")
         self.rows, self.busy = 0, 0.0
         self.measured_at = 0
@@ -269,6 +273,8 @@ class _Run:
     def _measure(self) -> tuple[tuple[Measurement, ...], Sequence[str]]:
         started, self.measured_at = time.monotonic(), self.step
         measurements = self.measuring.measure(self.step)
+        if self.following and (found := self.following.look()):
+            self.watching.followed(self.step, self.loss, found)
         if not measurements:
             return (), ()
         return measurements, self.watching.measured(self.step, self.loss, measurements, time.monotonic() - started)

@@ -78,6 +78,7 @@ class Outcome:
         similarities: "before" and "after" -> cosines of near and of far pairs of the first of these tables.
         history: one entry a measurement: step, progress, seconds, loss, figures of each table.
         readings: one entry a watched step: step, progress, seconds, loss and what `Reading` holds.
+        followed: one entry a measurement, where a journal is written: what `Following.look` says.
         warnings: one entry a warning: step, cause, message.
         best_step: the step that `model` is from.
         seconds: of training, measuring included.
@@ -93,6 +94,7 @@ class Outcome:
     similarities: dict[str, tuple[Sample, Sample]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     readings: list[dict[str, Any]] = field(default_factory=list)
+    followed: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     best_step: int = 0
     seconds: float = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 
 from nearfar.analysis.report import training_page, write_page
 from nearfar.errors import InputError
+from nearfar.live.places import stages_of
 from nearfar.settings import Inputs
 from nearfar.training.card import model_card
 from nearfar.training.fitting import Data
@@ -75,8 +75,7 @@ def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
 
 def forget_stages(out: Path) -> None:
     """Remove what `whole_folder` of a process that was killed has left of `out`."""
-    place = out.resolve()
-    for stage in place.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+    for stage in stages_of(out):
         shutil.rmtree(stage, ignore_errors=True)
 
 

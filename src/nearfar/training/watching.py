@@ -57,6 +57,7 @@ class Watching:
             "read_at": self.read_at,
             "history": self.outcome.history,
             "readings": self.outcome.readings,
+            "followed": self.outcome.followed,
             "warnings": self.outcome.warnings,
             "alarms": self.alarms.state(),
         }
@@ -65,8 +66,15 @@ class Watching:
         """Take on what `state` gave; the journal begins anew with it."""
         self.began, self.measuring = time.monotonic() - state["seconds"], state["measuring"]
         self.read_at = None if state["read_at"] is None else tuple(state["read_at"])
-        noted = {"measurement": state["history"], "reading": state["readings"], "warning": state["warnings"]}
-        self.outcome.history, self.outcome.readings, self.outcome.warnings = noted.values()
+        outcome = self.outcome
+        outcome.history, outcome.readings, outcome.warnings = state["history"], state["readings"], state["warnings"]
+        outcome.followed = state.get("followed", [])  # which older checkpoints do not hold
+        noted = {
+            "measurement": outcome.history,
+            "reading": outcome.readings,
+            "followed": outcome.followed,
+            "warning": outcome.warnings,
+        }
         self.alarms.load(state["alarms"])
         entries = [(kind, entry) for kind, those in noted.items() for entry in those]
         for kind, entry in sorted(entries, key=lambda one: one[1]["step"]):
@@ -113,6 +121,10 @@ class Watching:
         self.measuring += seconds
         message = slow_measuring(self.measuring, self.budget.spent())
         return [self.warn(step, "measuring", message)] if message and self.alarms.first("measuring") else []
+
+    def followed(self, step: int, loss: float, found: dict[str, Any]) -> None:
+        """Take down what follows some texts."""
+        self._note("followed", self._entry(step, self.budget.progress(step), loss) | found, self.outcome.followed)
 
     def result(self, step: int, measurements: Sequence[Measurement]) -> None:
         """Take down the measurements of the model that was kept."""

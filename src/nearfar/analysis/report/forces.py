@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from nearfar.analysis.report.drawing import INK, colours, svg
 from nearfar.contrasts import Contrast, assigned, graded, sampled, triplets, views
 from nearfar.objectives import MarginMSELoss, Objective
 
@@ -42,3 +43,31 @@ def forces(objective: Objective, side: str) -> Iterator[tuple[float, float]]:
         loss = objective(contrast_of(objective, *((moved, still) if side == "near" else (still, moved))))
         (slope,) = torch.autograd.grad(loss, moved, materialize_grads=True)
         yield cosine.item(), -slope.item()
+
+
+def force_chart(name: str, objective: Objective) -> str:
+    """The forces of an objective on a near and on a far candidate, side by side, as SVG.
+
+    Args:
+        name: of the line.
+        objective: whose forces they are.
+    """
+    rows = [
+        {"x": x, "y": y, "line": name, "candidate": f"on the {side} candidate"}
+        for side in ("near", "far")
+        for x, y in forces(objective, side)
+    ]
+    encoding = {
+        "x": {"field": "x", "type": "quantitative", "title": "cosine to the anchor"},
+        "y": {"field": "y", "type": "quantitative", "title": "force along the cosine"},
+        "color": colours([name]),
+    }
+    header = {"labelColor": INK, "labelFontSize": 13}
+    return svg(
+        {
+            "data": {"values": rows},
+            "facet": {"column": {"field": "candidate", "sort": "descending", "title": None, "header": header}},
+            "resolve": {"scale": {"y": "independent"}},
+            "spec": {"width": 250, "height": 200, "mark": {"type": "line"}, "encoding": encoding},
+        }
+    )

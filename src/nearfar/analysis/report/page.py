@@ -1,20 +1,35 @@
-"""The page: a title, pictures with their sentence, tables; rendered by one template."""
+"""The page: a title, pictures with their sentences, tables, perhaps a map to walk; rendered by one template."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from nearfar.analysis.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a figure says here: its verdict, the word for that, its title, its value as written, and one sentence."""
+
+    verdict: Verdict
+    word: str
+    title: str
+    value: str
+    meaning: str
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart with the sentence that says how to read it and the one that says what this one shows."""
+    """A chart with the sentence that says how to read it, the one that says what this one shows, and its figures."""
 
     title: str
     svg: str
     reading: str
     finding: str = ""
+    findings: Sequence[Finding] = field(default_factory=tuple)
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,19 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Map:
+    """A map to walk: its words, what stands beside it, the points as JSON and the two scripts."""
+
+    title: str
+    reading: str
+    findings: Sequence[Finding]
+    words: Mapping[str, str]
+    data: str
+    library: str
+    script: str
+
+
+@dataclass(frozen=True)
 class Page:
     """A report."""
 
@@ -35,6 +63,9 @@ class Page:
     lead: str
     pictures: Sequence[Picture] = field(default_factory=tuple)
     grids: Sequence[Grid] = field(default_factory=tuple)
+    notes: Sequence[str] = field(default_factory=tuple)
+    language: str = "en"
+    map: Map | None = None
 
 
 def render(page: Page) -> str:
