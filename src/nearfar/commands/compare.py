@@ -24,38 +24,42 @@ OTHERS = (
 """Settings that a comparison decides itself, or that say how a single run is kept."""
 
 
+Objectives = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="To compare, with options that are then not searched, as in infonce:temperature=0.1; all that suit the"
+        " data. With another --vary the one that all use; infonce.",
+    ),
+]
+Vary = Annotated[str, typer.Option(metavar="WHAT", help="objective, view, negatives, temperature or batch-size.")]
+Values = Annotated[
+    list[str] | None, typer.Option(metavar="VALUE", help="Of another --vary: what to compare; the usual ones.")
+]
+Trials = Annotated[
+    int, typer.Option(min=0, help="Runs of each to search its temperature, margin or learning rate with.")
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="Of training in all, an equal share for each run; preparing and judging come on top."
+        " Without it each run is as long as --epochs or --steps say.",
+    ),
+]
+
+
 @partial(with_settings, without=OTHERS)
 def compare(
     data: Annotated[list[str], typer.Argument(help="Tables: files, folders, hub names.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the comparison.")],
     settings: dict[str, Any],
-    objective: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="To compare, with options that are then not searched, as in infonce:temperature=0.1; all that suit the"
-            " data. With another --vary the one that all use; infonce.",
-        ),
-    ] = None,
-    vary: Annotated[
-        str, typer.Option(metavar="WHAT", help="objective, view, negatives, temperature or batch-size.")
-    ] = "objective",
-    value: Annotated[
-        list[str] | None,
-        typer.Option(metavar="VALUE", help="Of another --vary: what to compare; the usual ones."),
-    ] = None,
+    objective: Objectives = None,
+    vary: Vary = "objective",
+    value: Values = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each that count.")] = 3,
-    trials: Annotated[
-        int, typer.Option(min=0, help="Runs of each to search its temperature, margin or learning rate with.")
-    ] = 5,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            help="Of training in all, an equal share for each run; preparing and judging come on top."
-            " Without it each run is as long as --epochs or --steps say.",
-        ),
-    ] = None,
+    trials: Trials = 5,
+    minutes: Minutes = None,
     column: Columns = None,
     where: Where = None,
     evaluate_on: Annotated[

@@ -85,7 +85,7 @@ def check_out(out: Path, inputs: Sequence[str], *, resume: bool, overwrite: bool
     """
     if (out / PLAN).is_file() and not (resume or overwrite):
         raise InputError(f"{out}: found a comparison, wanted --resume to go on with it, or --overwrite to begin anew")
-    check_free(out, overwrite or (out / PLAN).is_file(), inputs=inputs)
+    check_free(out, overwrite or resume, inputs=inputs)
 
 
 def forget(out: Path) -> None:
