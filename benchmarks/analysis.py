@@ -1,9 +1,10 @@
 """Seconds and memory of the measurements, in fresh processes; memory is what comes on top of the input.
 
-    python benchmarks/analysis.py [uniformity|everything] [ROWS]
+    python benchmarks/analysis.py [uniformity|everything|report] [ROWS]
 
 `uniformity`: exact, over 100,000 vectors of width 256. `everything`: `analyse` of 10,000 labelled rows of width 256
-with texts, two views, another model and all intervals; then of as many pairs.
+with texts, two views, another model and all intervals; then of as many pairs. `report`: 10,000 labelled texts of width
+256 from their embeddings to the page, as `nearfar analyze` does it, and what each part of that takes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from nearfar.analysis import analyse, uniformity
+from nearfar.analysis.report import draw, render
 
 WIDTH, LABELS, MOVED = 256, 20, 1000
 
@@ -71,8 +73,26 @@ def everything(rows: int) -> None:
         )
 
 
+def report(rows: int) -> None:
+    labels = np.random.default_rng(1).integers(0, LABELS, rows)
+    x = vectors(rows) + 1.5 * vectors(LABELS, seed=2)[labels]
+    times, before = [time.perf_counter()], begin()
+    found = analyse(x, texts=[f"text number {i}" for i in range(rows)], labels=labels.tolist())
+    times.append(time.perf_counter())
+    drawn = draw(found)
+    times.append(time.perf_counter())
+    page = render(drawn.page("model"))
+    times.append(time.perf_counter())
+    measuring, mapping, writing = np.diff(times)
+    print(
+        f"report on {rows:,} texts, width {WIDTH}: {times[-1] - times[0]:.1f} s (measurements {measuring:.1f}, map "
+        f"{mapping:.1f}, page {writing:.1f}), {len(page.encode()) / 2**20:.1f} MiB, "
+        f"{drawn.layout.kept:.0%} of neighbours kept, {resident('VmHWM') - before:.0f} MiB beyond the input"
+    )
+
+
 def main() -> None:
-    runs = {"uniformity": (uniformity_of, 100_000), "everything": (everything, 10_000)}
+    runs = {"uniformity": (uniformity_of, 100_000), "everything": (everything, 10_000), "report": (report, 10_000)}
     if len(sys.argv) < 2:
         for name in runs:
             subprocess.run([sys.executable, __file__, name], check=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,24 +10,12 @@ import pytest
 
 from nearfar.analysis import Analysis, analyse
 from nearfar.analysis.report import draw, write_page
+from tests.browsing import Opened, open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TOPICS = ("river", "kitchen", "music", "winter")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +38,9 @@ def paths(found: Analysis, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {language: folder / f"{language}.html" for language in ("en", "ko")}
 
 
-@dataclass
-class Opened:
-    """A page and what it asked for and complained of."""
-
-    page: Page
-    requests: list[str]
-    errors: list[str]
-
-
 def opened(browser: Browser, path: Path, *, width: int = 1280, scheme: str = "light") -> Opened:
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    made = Opened(page, [], [])
-    page.on("request", lambda request: made.requests.append(request.url))
-    page.on("console", lambda message: made.errors.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: made.errors.append(str(error)))
-    page.goto(path.as_uri())
-    page.wait_for_function("window.nearfarMap")
+    made = open_page(browser, path.as_uri(), width=width, scheme=scheme)
+    made.page.wait_for_function("window.nearfarMap")
     return made
 
 
@@ -78,7 +48,9 @@ def spot(page: Page, row: int) -> tuple[float, float]:
     """Where on the screen a point of the map is."""
     x, y = page.evaluate(
         """row => { const {view, data} = window.nearfarMap;
-        const box = document.querySelector("#map canvas").getBoundingClientRect();
+        const canvas = document.querySelector("#map canvas");
+        canvas.scrollIntoView({block: "center"});
+        const box = canvas.getBoundingClientRect();
         const at = (axis) => view.scale(axis)(data[axis][row]), origin = view.origin();
         return [box.left + origin[0] + at("x"), box.top + origin[1] + at("y")]; }""",
         row,
@@ -89,8 +61,9 @@ def spot(page: Page, row: int) -> tuple[float, float]:
 def ink(page: Page) -> int:
     """Pixels of the map that are not blank."""
     count: int = page.evaluate(
-        """() => { const c = document.querySelector("#map canvas");
-        const p = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+        """() => { const c = document.querySelector("#map canvas").cloneNode(), pen = c.getContext("2d");
+        pen.drawImage(document.querySelector("#map canvas"), 0, 0);
+        const p = pen.getImageData(0, 0, c.width, c.height).data;
         let n = 0; for (let i = 3; i < p.length; i += 4) n += p[i] > 0; return n; }"""
     )
     return count
@@ -137,7 +110,7 @@ def test_a_text_is_found_by_keyboard_with_its_true_neighbours(
     page = made.page
     page.focus("#map-search")
     page.keyboard.type("겨울의 PLANTED")
-    assert page.locator("#map-count").inner_text() == "1 texts found"
+    assert page.locator("#map-count").inner_text() == "1 found"
     page.keyboard.press("Enter")
     assert page.locator("#map-text").inner_text() == "겨울의 planted text"
     near = page.locator("#map-neighbours button")

@@ -118,8 +118,8 @@ def test_the_page_asks_for_nothing_and_a_text_is_only_text() -> None:
     found = analyse(x, texts=[f"{evil}{i}" for i in range(60)], labels=[f"{evil}{i}" for i in labels], resamples=0)
     html = render(draw(found).page(evil))
     own = re.sub(r"<script>.*?</script>", "", html, flags=re.S)
-    assert not re.search(r"(src|href)=[\"']?(?!data:,)|url\(|@import", own.replace("src=x", ""))
-    assert "<img" not in html
+    assert not re.search(r"(src|href)=(?![\"']data:,)|url\(|@import", own.replace("src=x", ""))
+    assert "<img" not in own
     assert "window.hurt = 1</script>" not in html
     data = re.search(r'<script type="application/json" id="map-data">(.*?)</script>', html, flags=re.S)
     assert data is not None

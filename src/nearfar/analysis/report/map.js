@@ -30,7 +30,7 @@
         mark: { type: "circle", size: points.length > 3000 ? 18 : 36 },
         encoding: {
           ...places, color: { field: "colour", type: "nominal", scale: null, legend: null },
-          opacity: { condition: { test: "only < 0 || datum.group === only", value: 0.8 }, value: 0.06 },
+          tooltip: { field: "i" }, opacity: { condition: { test: "only < 0 || datum.group === only", value: 0.8 }, value: 0.06 },
         },
       },
       {
@@ -44,8 +44,8 @@
     datasets: { points, chosen: [] },
     config: { view: { stroke: null, cursor: "grab" } },
   };
-  const tooltip = (_, event, item) => {
-    const told = item && item.datum && item.datum.i !== undefined ? item.datum.i : -1, box = element("map-tip");
+  const tooltip = (_, event, item, value) => {
+    const told = value == null || value === "" ? -1 : item.datum.i, box = element("map-tip");
     box.hidden = told < 0;
     if (told < 0) return;
     box.textContent = (data.labels ? `${data.words.label}: ${data.labels[told]}\n` : "") + data.texts[told];
@@ -83,7 +83,7 @@
     const hits = wanted ? plain.flatMap((text, i) => (text.includes(wanted) ? [i] : [])) : [];
     hits.sort((a, b) => (plain[b] === wanted) - (plain[a] === wanted));
     hits.slice(0, 20).forEach((i) => entry(list, i));
-    element("map-count").textContent = !wanted ? "" : hits.length ? `${hits.length} ${data.words.found}` : data.words.none;
+    element("map-count").textContent = !wanted ? "" : hits.length ? data.words.found.replace("{count}", hits.length) : data.words.none;
   });
   search.addEventListener("keydown", (event) => {
     const first = element("map-found").querySelector("button");

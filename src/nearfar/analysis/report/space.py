@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from nearfar.analysis.analysis import Analysis, Figure
 from nearfar.analysis.report import map as maps
@@ -76,7 +77,7 @@ def _page(drawn: Drawn, model: str) -> Page:
     words, pictures = page_words(language), picture_words(language)
     verdicts = Counter(figure.verdict for figure in found.figures.values())
     lead = words["lead"].format(
-        data=found.source,
+        data=Path(found.source).name,
         points=f"{len(found.points):,}",
         width=found.width,
         all=len(found.figures),
