@@ -18,6 +18,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+import torch
 
 import nearfar as nf
 from nearfar.analysis.report import histogram_chart, line_chart
@@ -189,12 +190,12 @@ def scores_of(outcome: WordOutcome, contexts: np.ndarray) -> np.ndarray:
     return scores + outcome.biases[1:]
 
 
-def objectives(data: Path, pictures: Path | None) -> None:
+def objectives(data: Path, epochs: int, pictures: Path | None) -> None:
     """The same pairs by three objectives: norms, partition functions, neighbours."""
     measured_on = tables(data, ENGLISH)
     with tempfile.TemporaryDirectory() as folder:
         counts = read_corpus(open_text(english(data), Path(folder)), Path(folder), least=5).counts
-    noise = nf.NoiseDistribution(counts).log_probability(__import__("torch").arange(1, len(counts))).double().numpy()
+    noise = nf.NoiseDistribution(counts).log_probability(torch.arange(1, len(counts))).double().numpy()
     contexts = np.random.default_rng(0).choice(len(counts), 2_000, p=counts / counts.sum())
     frequency = np.log10(counts[1:] / counts.sum())
     bins = np.digitize(frequency, edges := np.arange(-6, -1.5, 0.5))
@@ -207,7 +208,7 @@ def objectives(data: Path, pictures: Path | None) -> None:
     )
     print("| --- |" + " ---: |" * (len(ENGLISH) + 3))
     for name in ("nce", "neg", "infonce"):
-        outcome = train_words(english(data), settings=nf.Settings(objective=name, threads=1))
+        outcome = train_words(english(data), settings=nf.Settings(objective=name, threads=1, epochs=epochs))
         scores = scores_of(outcome, contexts).astype(np.float64)
         shift = {"nce": np.zeros(1), "neg": noise + np.log(5), "infonce": noise}[name]
         plain, shifted = (np.log(np.exp(part).sum(1)) for part in (scores, scores + shift))
@@ -250,7 +251,7 @@ def main() -> None:
         elif part == "korean":
             korean(given.data, given.seeds, given.epochs)
         else:
-            objectives(given.data, given.pictures)
+            objectives(given.data, given.epochs, given.pictures)
         print()
 
 

@@ -11,50 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 import vl_convert
-from torch import Tensor
 
-import nearfar as nf
+from nearfar.analysis.report.forces import forces
 from nearfar.objectives import REGISTRY, Objective
 
 HERE = Path(__file__).parent
 PAGES = HERE / "objectives"
 VARIED = {"temperature": (0.05, 0.1, 0.5), "margin": (0.2, 0.5, 1.0), "scale": (5.0, 10.0, 20.0)}
 """The argument that the picture varies: the first of these that an objective has."""
-
-
-def at_cosine(cosine: Tensor) -> Tensor:
-    """A vector of length 1 at that cosine to the first axis, ``(1, 2)``."""
-    return torch.stack([cosine, (1 - cosine.square()).sqrt()])[None]
-
-
-def contrast_of(objective: Objective, near: Tensor, far: Tensor) -> nf.Contrast:
-    """An anchor with a near and a far candidate at these cosines, in a form that the objective takes."""
-    anchor = torch.tensor([[1.0, 0.0]], dtype=near.dtype)
-    one, other = at_cosine(near), at_cosine(far)
-    if "triplets" in objective.contrasts:
-        return nf.triplets(anchor, one, other)
-    if "sampled" in objective.contrasts:
-        log = torch.zeros(1, dtype=near.dtype)
-        return nf.sampled(anchor, one, other, log, log)
-    if "assigned" in objective.contrasts:
-        return nf.assigned(anchor, torch.cat([one, other]), torch.tensor([0]))
-    if "views" in objective.contrasts:
-        return nf.views(torch.cat([anchor, other]), torch.cat([one, other]))
-    if isinstance(objective, nf.MarginMSELoss):
-        return nf.graded(anchor, torch.stack([one, other], dim=1), torch.tensor([[1.0, 0.0]]))
-    return nf.graded(anchor.repeat(2, 1), torch.cat([one, other]), torch.tensor([1.0, 0.0]))
-
-
-def forces(objective: Objective, side: str) -> Iterator[tuple[float, float]]:
-    """Cosine of one candidate, and what drives it: minus the slope of the loss; the other one stays at 0.5."""
-    for cosine in torch.linspace(-0.98, 0.98, 99, dtype=torch.float64):
-        moved = cosine.clone().requires_grad_()
-        still = torch.tensor(0.5, dtype=torch.float64)
-        loss = objective(contrast_of(objective, *((moved, still) if side == "near" else (still, moved))))
-        (slope,) = torch.autograd.grad(loss, moved, materialize_grads=True)
-        yield cosine.item(), -slope.item()
 
 
 def settings_of(make: Callable[..., Objective]) -> Iterator[tuple[str, Objective]]:

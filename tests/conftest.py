@@ -1,11 +1,13 @@
 """Hypothesis draws the same examples every run and never fails for being slow on a busy machine; a tiny transformer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+
+from tests.browsing import some_browser
 
 settings.register_profile("nearfar", deadline=None, derandomize=True, max_examples=15)
 settings.load_profile("nearfar")
@@ -45,3 +47,10 @@ def make_transformer(tiny: str) -> Callable[..., object]:
         return SentenceTransformer(tiny, device="cpu", config_kwargs=config)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """A real browser."""
+    with some_browser() as opened:
+        yield opened

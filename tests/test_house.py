@@ -33,6 +33,7 @@ LAYERS = (
     ("analysis",),
     ("live",),
     ("training",),
+    ("comparing",),
     ("words",),
     ("integrations",),
     ("demo",),

@@ -107,7 +107,8 @@ def test_a_transformer_adds_up_within_a_hundredth(first: str, second: str, model
     assert found.similarity == pytest.approx(cosine(model, first, second), abs=1e-5)
     assert abs(found.error) < 0.01
     np.testing.assert_allclose(found.pairs, back.pairs.T, atol=1e-5)
-    assert "".join("".join(found.first).split()) == "".join(first.split())
+    assert all(unit and unit in first for unit in found.first)
+    assert found.first[-1] == first.split()[-1][-len(found.first[-1]) :]
 
 
 def test_a_token_s_part_is_its_integrated_jacobian(make_transformer: Callable[..., SentenceTransformer]) -> None:
@@ -118,24 +119,21 @@ def test_a_token_s_part_is_its_integrated_jacobian(make_transformer: Callable[..
     np.testing.assert_allclose(found.pairs, a @ b.T, atol=2e-3)
 
 
-def _jacobian_parts(model: SentenceTransformer, text: str, steps: int = 400) -> np.ndarray:
+def _jacobian_parts(model: SentenceTransformer, text: str, steps: int = 200) -> np.ndarray:
     bert, tokenizer = model[0].model.eval(), model[0].tokenizer
     ids = tokenizer(text, return_tensors="pt")["input_ids"]
     table = bert.get_input_embeddings().weight.detach()
     x = table[ids[0]]
     r = x.clone()
     r[1:-1] = table[tokenizer.pad_token_id]
-
-    def pooled(vectors: torch.Tensor) -> torch.Tensor:
-        return bert(inputs_embeds=vectors[None]).last_hidden_state[0].mean(0)
-
-    total = torch.zeros(32, *x.shape)
-    for a in (np.arange(steps) + 0.5) / steps:
-        total += torch.autograd.functional.jacobian(pooled, r + float(a) * (x - r)) / steps
+    shares = (torch.arange(steps)[:, None, None] + 0.5) / steps
+    points = (r + shares * (x - r)).requires_grad_()
+    pooled = bert(inputs_embeds=points).last_hidden_state.mean(1)
+    slopes = [torch.autograd.grad(one.sum(), points, retain_graph=True)[0].mean(0) for one in pooled.T]
     with torch.no_grad():
-        length, start = pooled(x).norm(), pooled(r)
-    parts = torch.einsum("kld,ld->lk", total, x - r)[1:-1]
-    return ((parts + start / len(parts)) / length).numpy()
+        start, end = bert(inputs_embeds=torch.stack([r, x])).last_hidden_state.mean(1)
+    parts = torch.einsum("kld,ld->lk", torch.stack(slopes), x - r)[1:-1]
+    return ((parts + start / len(parts)) / end.norm()).numpy()
 
 
 @pytest.mark.heavy

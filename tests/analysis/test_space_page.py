@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,24 +10,12 @@ import pytest
 
 from nearfar.analysis import Analysis, analyse
 from nearfar.analysis.report import draw, write_page
+from tests.browsing import Opened, open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TOPICS = ("river", "kitchen", "music", "winter")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +38,9 @@ def paths(found: Analysis, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {language: folder / f"{language}.html" for language in ("en", "ko")}
 
 
-@dataclass
-class Opened:
-    """A page and what it asked for and complained of."""
-
-    page: Page
-    requests: list[str]
-    errors: list[str]
-
-
 def opened(browser: Browser, path: Path, *, width: int = 1280, scheme: str = "light") -> Opened:
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    made = Opened(page, [], [])
-    page.on("request", lambda request: made.requests.append(request.url))
-    page.on("console", lambda message: made.errors.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: made.errors.append(str(error)))
-    page.goto(path.as_uri())
-    page.wait_for_function("window.nearfarMap")
+    made = open_page(browser, path.as_uri(), width=width, scheme=scheme)
+    made.page.wait_for_function("window.nearfarMap")
     return made
 
 

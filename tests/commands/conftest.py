@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,3 +88,9 @@ def model(tables: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
         main([str(word) for word in ("train", tables["pairs.tsv"], "-o", out, *FAST)])
     assert leaving.value.code == 0
     return out
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    """Where pictures of pages go, for a person to look at."""
+    return Path(os.environ.get("NEARFAR_SHOTS", tmp_path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +12,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browsing import open_page
 from tests.commands.conftest import FAST, Run
 
-CHROMIUM = shutil.which("chromium")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def news(url: str) -> dict[str, Any]:
@@ -34,8 +35,7 @@ def watched(out: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]
     line = [sys.executable, "-m", "nearfar", "watch", str(out), "--no-browser", *words]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        assert "http://127.0.0.1:" in said
+        said = next(line for line in process.stdout if "http://127.0.0.1:" in line)
         try:
             yield next(word for word in said.split() if word.startswith("http")), process
         finally:
@@ -150,34 +150,20 @@ def test_a_page_that_nobody_looks_at_ends(model: Path) -> None:
         assert process.wait(60) == 0
 
 
-def test_the_page_draws_in_a_browser(model: Path, tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    shots = Path(os.environ.get("NEARFAR_SHOTS", tmp_path))
-    with watched(model) as (url, _), playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for name, options in (
-            ("wide", {"viewport": {"width": 1200, "height": 900}}),
-            ("phone", {"viewport": {"width": 375, "height": 700}, "color_scheme": "dark"}),
-        ):
-            page = browser.new_page(**options)
-            faults: list[str] = []
-            asked: list[str] = []
-            page.on("console", lambda said, faults=faults: faults.append(said.text) if said.type == "error" else None)
-            page.on("pageerror", lambda error, faults=faults: faults.append(str(error)))
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
-            page.goto(url)
-            page.wait_for_selector("#neighbours li", timeout=30_000)
-            drawn = {one.get_attribute("id") for one in page.query_selector_all("figure:has(svg path)")}
-            assert drawn == {"loss", "measured", "path", "rank", "spectrum", "gradient"}
-            assert page.inner_text("#state") == "finished"
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            before = page.inner_text("#neighbours")
-            page.fill("#when", "0")
-            page.wait_for_function("document.querySelector('#moment').textContent.startsWith('After step 0')")
-            assert page.inner_text("#neighbours") != before
-            page.screenshot(path=shots / f"live-{name}.png", full_page=True)
-            assert faults == []
-            assert all(one.startswith((url, "data:")) for one in asked)
-        browser.close()
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (375, "dark")])
+def test_the_page_draws_in_a_browser(width: int, scheme: str, model: Path, browser: Browser, shots: Path) -> None:
+    with watched(model) as (url, _):
+        opened = open_page(browser, url, width=width, scheme=scheme)
+        page = opened.page
+        page.wait_for_selector("#neighbours li", timeout=30_000)
+        drawn = {one.get_attribute("id") for one in page.query_selector_all("figure:has(svg path)")}
+        assert drawn == {"loss", "measured", "path", "rank", "spectrum", "gradient"}
+        assert page.inner_text("#state") == "finished"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        before = page.inner_text("#neighbours")
+        page.fill("#when", "0")
+        page.wait_for_function("document.querySelector('#moment').textContent.startsWith('After step 0')")
+        assert page.inner_text("#neighbours") != before
+        page.screenshot(path=shots / f"live-{width}.png", full_page=True)
+        assert opened.errors == []
+        assert all(one.startswith((url, "data:")) for one in opened.requests)

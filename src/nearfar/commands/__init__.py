@@ -12,6 +12,7 @@ import typer
 from nearfar.commands import (
     analyze,
     augment,
+    compare,
     convert,
     demo,
     encode,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(watch.watch)
 app.command()(rate.rate)
+app.command()(compare.compare)
 app.command()(evaluate.evaluate)
 app.command()(analyze.analyze)
 app.command()(explain.explain)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Column
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -82,7 +83,7 @@ def _show_heat(found: Explanation) -> None:
     if width > console.width:
         console.print("the table of every pair is wider than this window: --html FILE shows it")
         return
-    grid = Grid("", *(Text(one) for one in labels), title="hundredths of a cosine", title_justify="left")
+    grid = Grid("", *(Column(Text(one)) for one in labels), title="hundredths of a cosine", title_justify="left")
     scale = float(abs(found.pairs).max()) or 1.0
     for name, row in zip(found.first, found.pairs.tolist(), strict=True):
         grid.add_row(Text(_short(name, LABEL)), *(_cell(f"{100 * part:6.2f}", part / scale) for part in row))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -15,13 +15,14 @@ GIVEN = "settings"
 """The command's parameter that takes what was given, name -> value."""
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for each setting; what was given arrives as its dict `settings`."""
+def with_settings(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+    """The command with an option for each setting, but some; what was given arrives as its dict `settings`."""
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in without}
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != GIVEN]
-    options = [_option(name, field) for name, field in Settings.model_fields.items()]
+    options = [_option(name, field) for name, field in fields.items()]
 
     def called(**values: Any) -> None:
-        given = {name: values.pop(name) for name in Settings.model_fields}
+        given = {name: values.pop(name) for name in fields}
         command(**values, **{GIVEN: {name: value for name, value in given.items() if value not in (None, [])}})
 
     called.__name__, called.__doc__ = command.__name__, command.__doc__

@@ -193,7 +193,7 @@ def run(
         with resuming.ready(output) as checkpoints:
             with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
                 if folder and page:
-                    console.print(f"the run can be followed at {open_beside(output)}", markup=False)
+                    console.print(f"the run can be followed at {open_beside(output)}", markup=False, soft_wrap=True)
                 with watching() as watch:
                     outcome, fault = _attempt(
                         lambda: train_model(

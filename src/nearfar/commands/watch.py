@@ -39,9 +39,9 @@ def watch(
     from nearfar.live.places import journal_of
 
     live = Live(output, port)
-    console.print(f"{output}: {live.url} (Ctrl-C ends it)", markup=False, soft_wrap=True)
     if journal_of(output) is None:
         console.print("there is no run yet; the page waits for one", markup=False)
+    console.print(f"{output}: {live.url} (Ctrl-C ends it)", markup=False, soft_wrap=True)
     if not no_browser:
         webbrowser.open(live.url)
     try:
@@ -80,8 +80,8 @@ def open_beside(output: Path) -> str:
         start_new_session=True,
     )
     assert process.stdout is not None
-    with process.stdout as said:
-        url = next((word for word in said.readline().split() if word.startswith("http://127.0.0.1:")), "")
+    with process.stdout as said:  # the address is the last thing that it says
+        url = next((word for line in said for word in line.split() if word.startswith("http://127.0.0.1:")), "")
     if not url:
         raise RunError(f"--open: the page did not start (nearfar watch {output} says why)")
     return url

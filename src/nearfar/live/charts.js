@@ -1,6 +1,6 @@
 // Charts as SVG: lines in a frame with a few numbers at its edges.
 
-const WIDTH = 460, HEIGHT = 220, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 30;
+const WIDTH = 380, HEIGHT = 220, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 30;
 
 const node = (name, attributes, text) => {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);

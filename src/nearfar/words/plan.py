@@ -11,7 +11,7 @@ from nearfar.settings import Settings
 
 OBJECTIVES = ("neg", "nce", "infonce")
 
-RATES = {"skipgram": 0.025, "cbow": 0.1}
+RATES = {"skipgram": 0.025, "cbow": 0.2}
 """Learning rates at the start. A mean of words gets a word's share of the gradient, so that CBOW wants more than the
 0.05 of word2vec, which gives every word the whole (Irsoy et al. 2021, "Corrected CBOW Performs as well as Skip-gram").
 """

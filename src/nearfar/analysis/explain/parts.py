@@ -30,8 +30,9 @@ class Read:
     """A text as a model reads it.
 
     Attributes:
-        pieces: the text's own tokens, as they stand in it.
-        places: ``(n,)``: where these are among all positions.
+        text: with the prompt before it.
+        spans: where in it each of its n own tokens begins and ends; tokens may share a character.
+        places: ``(n,)``: where these tokens are among all positions.
         vectors: ``(L, d)``: of all positions, special tokens among them.
         reference: ``(L, d)``: the same without the text; equal where a position is not its own.
         pooled: from ``(r, L, d)`` to ``(r, k)``, the text's vector before it is normalised.
@@ -39,7 +40,8 @@ class Read:
         left_out: tokens beyond what the model reads.
     """
 
-    pieces: Sequence[str]
+    text: str
+    spans: Sequence[tuple[int, int]]
     places: NDArray[np.int64]
     vectors: Tensor
     reference: Tensor
@@ -101,8 +103,14 @@ def parts_of(model: SentenceTransformer, text: str, *, steps: int, units: int, n
     finally:
         model.train(training)
     length = max(float(np.linalg.norm(ends[1])), np.finfo(np.float32).tiny)
-    labels = tuple("".join(read.pieces[place] for place in run).strip() for run in runs)
+    labels = tuple(text_of(read, run) for run in runs)
     return Parts(labels, found / length, ends[1] / length, read.linear, read.left_out)
+
+
+def text_of(read: Read, run: NDArray[np.int64]) -> str:
+    """What a run of neighbouring tokens stands for."""
+    spans = [read.spans[place] for place in run]
+    return read.text[min(start for start, _ in spans) : max(end for _, end in spans)].strip()
 
 
 def _integrals(read: Read, runs: Sequence[NDArray[np.int64]], steps: int) -> Vectors:
@@ -168,8 +176,9 @@ def _read_static(modules: Sequence[Any], text: str) -> Read:
         vector: Tensor = features["sentence_embedding"]
         return vector
 
-    pieces = _pieces(text, encoding.offsets)
-    return Read(pieces, np.arange(len(pieces)), vectors, torch.zeros_like(vectors), pooled, linear=not others)
+    return Read(
+        text, encoding.offsets, np.arange(len(vectors)), vectors, torch.zeros_like(vectors), pooled, linear=not others
+    )
 
 
 def _read_transformer(modules: Sequence[Any], text: str, longest: int | None) -> Read:
@@ -197,11 +206,4 @@ def _read_transformer(modules: Sequence[Any], text: str, longest: int | None) ->
         vector: Tensor = here["sentence_embedding"]
         return vector
 
-    pieces = _pieces(text, [offsets[place] for place in own])
-    return Read(pieces, own, vectors, reference, pooled, left_out=whole - len(vectors))
-
-
-def _pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[str]:
-    """What each token stands for, with the space before it."""
-    starts = [0, *(end for _, end in offsets)][: len(offsets)]
-    return [text[min(before, start) : end] for before, (start, end) in zip(starts, offsets, strict=True)]
+    return Read(text, [offsets[place] for place in own], own, vectors, reference, pooled, left_out=whole - len(vectors))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 INK = "#123456"  # stands for the page's text colour until the SVG is written
 DARK = "#1d2733"
 COLOURS = ("#2a7de1", "#e1662a", "#3a9d5d", "#a15fd0")  # readable on white and on near-black
+MORE = ("#d0508a", "#8c8a2a", "#2a9db0", "#b0703a", "#7a86a0", "#d04545")
+"""Colours of further lines; then they begin anew."""
+
 SIZE: dict[str, Any] = {"width": 560, "height": 220}
 PIXELS_AN_INCH = 300
 
@@ -40,8 +44,8 @@ def colours(names: list[str]) -> Spec:
         "field": "line",
         "type": "nominal",
         "title": None,
-        "scale": {"domain": names, "range": list(COLOURS[: len(names)])},
-        "legend": {"orient": "top"} if len(names) > 1 else None,
+        "scale": {"domain": names, "range": [*islice(cycle(COLOURS + MORE), len(names))]},
+        "legend": {"orient": "top", "columns": 5, "symbolLimit": 0} if len(names) > 1 else None,
     }
 
 
@@ -56,5 +60,6 @@ def _svg(spec: Spec, background: str | None = None) -> str:
         "axis": axis | {"titleColor": INK, "labelFontSize": 13, "titleFontSize": 13, "labelOverlap": True},
         "legend": {"labelColor": INK, "labelFontSize": 13},
     }
-    drawn: str = vl_convert.vegalite_to_svg({**SIZE, **spec, "config": config})
+    size = {} if "facet" in spec else SIZE
+    drawn: str = vl_convert.vegalite_to_svg({**size, **spec, "config": config})
     return drawn
