@@ -57,7 +57,7 @@ def _svg(spec: Spec, background: str | None = None) -> str:
         "background": background,
         "font": "system-ui, sans-serif",
         "view": {"stroke": None},
-        "axis": axis | {"titleColor": INK, "labelFontSize": 13, "titleFontSize": 13},
+        "axis": axis | {"titleColor": INK, "labelFontSize": 13, "titleFontSize": 13, "labelOverlap": True},
         "legend": {"labelColor": INK, "labelFontSize": 13},
     }
     size = {} if "facet" in spec else SIZE

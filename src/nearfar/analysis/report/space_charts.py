@@ -134,7 +134,13 @@ def hubs(found: Analysis, words: Words) -> Spec | None:
         "data": {"values": rows},
         "mark": {"type": "bar", "color": COLOURS[0], "binSpacing": 0},
         "encoding": {
-            "x": {"field": "from", "type": "quantitative", "bin": {"binned": True}, "title": words["count"]},
+            "x": {
+                "field": "from",
+                "type": "quantitative",
+                "bin": {"binned": True},
+                "title": words["count"],
+                "axis": {"tickCount": 7},
+            },
             "x2": {"field": "to"},
             "y": {"field": "share", "type": "quantitative", "title": words["share"]},
         },
