@@ -44,6 +44,17 @@ def test_one_that_is_ahead_is_taken() -> None:
     assert recommendation(found, "mrr@10", "view").startswith("Take first: its mrr@10 of 0.895 is ahead of every")
 
 
+def test_who_stands_above_one_that_is_tied_is_tied() -> None:
+    """The middle one is surely behind by the rows, the last one noisy: it takes a seed for itself."""
+    last = hits(0.6, 3).values.copy()
+    last[2] = 1.0
+    last[:2] = hits(0.3, 4).values[:2]
+    found = standings({"best": [hits(0.9, 1)], "middle": [hits(0.7, 2)], "last": [Sample(last)]})
+    assert [one.name for one in found] == ["best", "middle", "last"]
+    assert found[1].p_value < 0.05
+    assert [one.tied for one in found] == [True, True, True]
+
+
 def test_none_better_than_before_is_said() -> None:
     found = standings({"first": [hits(0.5, 1)], "second": [hits(0.5, 2)]})
     assert "None of them is better than the encoder before training, 0.900." in recommendation(found, "f", "view", 0.9)

@@ -8,7 +8,8 @@ apart where both of these hold:
   hypotheses, and the p-value is multiplied by as many (Bonferroni);
 - the better one is ahead with every seed, which share their encoder at the start and the order of their batches.
 
-So the rows and the seeds both have a say. Spearman's correlation is the mean over rows of the product of standardised
+A variant whose figure is higher than that of one that cannot be told apart from the best counts as such too. So the
+rows and the seeds both have a say. Spearman's correlation is the mean over rows of the product of standardised
 ranks, which is what the test swaps. Intervals are 95 % percentile bootstraps over rows of the figure itself; those of
 several tables are put together as Zou & Donner (2008) do.
 """
@@ -16,7 +17,7 @@ several tables are put together as Zou & Donner (2008) do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,9 @@ def standings(found: Mapping[str, Sequence[Sample]]) -> list[Standing]:
     order = sorted(found, key=lambda name: -float(by_seed[name].mean()))
     best = order[0]
     pairs = len(order) * (len(order) - 1) // 2
-    return [_standing(name, best, found, by_seed, pairs) for name in order]
+    ranked = [_standing(name, best, found, by_seed, pairs) for name in order]
+    lowest = max(place for place, one in enumerate(ranked) if one.tied)
+    return [replace(one, tied=place <= lowest) for place, one in enumerate(ranked)]
 
 
 def _standing(
