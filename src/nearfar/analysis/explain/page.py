@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from nearfar.analysis.explain.explaining import Explanation
+from nearfar.analysis.explain.parts import Vectors
 
 
 def explanation_page(found: Explanation, model: str, *, strongest: int = 12) -> str:
@@ -22,12 +27,11 @@ def explanation_page(found: Explanation, model: str, *, strongest: int = 12) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scale = float(abs(found.pairs).max()) or 1.0
     return environment.get_template("page.html").render(
         found=found,
         model=model,
         strongest=found.strongest(strongest),
-        heat=(found.pairs / scale).round(3).tolist(),
+        heat=_relative(found.pairs),
         sides=[
             ("first", found.first, _relative(found.pairs.sum(1))),
             ("second", found.second, _relative(found.pairs.sum(0))),
@@ -35,8 +39,6 @@ def explanation_page(found: Explanation, model: str, *, strongest: int = 12) -> 
     )
 
 
-def _relative(parts: object) -> list[float]:
-    import numpy as np
-
-    values = np.asarray(parts, np.float64)
-    return (values / (np.abs(values).max() or 1.0)).round(3).tolist()  # type: ignore[no-any-return]
+def _relative(parts: Vectors) -> Any:
+    """The parts over the largest of them, as lists."""
+    return (parts / (np.abs(parts).max() or 1.0)).round(3).tolist()
