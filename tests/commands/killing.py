@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 from safetensors.numpy import load_file
 
 
@@ -59,7 +59,7 @@ def begun(line: Line, *more: object) -> Iterator[subprocess.Popen[str]]:
         "text": True,
         "start_new_session": True,
     }
-    with subprocess.Popen(line.all(*more), preexec_fn=heard, start_new_session=True, **pipes) as process:
+    with subprocess.Popen(line.all(*more), preexec_fn=heard, **pipes) as process:
         try:
             while process.poll() is None and line.checkpoints() in ([], before):
                 time.sleep(0.002)
@@ -70,8 +70,10 @@ def begun(line: Line, *more: object) -> Iterator[subprocess.Popen[str]]:
 
 def kill_all(process: subprocess.Popen[str]) -> None:
     """Kill -9 for a process and those that it started, as far as they are there."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):  # torchrun's have groups of their own
+            child.kill()
+    process.kill()
 
 
 def killed_at_random(line: Line, draw: random.Random, longest: float = 0.3) -> bool:
