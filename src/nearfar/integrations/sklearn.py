@@ -78,8 +78,8 @@ class ContrastiveEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     token_dropout: float | None = None
     weight_learning_rate: float | None = None
     sif: float = 3e-3
-    width: int = 256
-    vocabulary: int = 8_000
+    width: int | None = None
+    vocabulary: int | None = None
     tokenizer: Subwords = "wordpiece"
     seed: int = 0
 
