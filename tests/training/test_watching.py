@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 import nearfar as nf
 from nearfar.analysis import Measurement
 from nearfar.contrasts import Contrast
-from nearfar.encoders import build_static
+from nearfar.encoders import build_static, memory
 from nearfar.errors import InputError, Stopped
 from nearfar.execution.settings import MAX_BYTES, current
 from nearfar.training import Checkpoints, DivergedError, Outcome, room
@@ -311,13 +311,13 @@ def test_a_start_that_is_flat_is_no_collapse() -> None:
 
 
 def test_strips_fit_the_memory_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert room.strip_bytes("cpu") <= MAX_BYTES
     files = {"memory.max": 500, "memory.current": 420, "memory.stat": 0}
     for name, size in files.items():
         (tmp_path / name).write_text(f"{size * 2**20}\n", "utf-8")
     (tmp_path / "memory.stat").write_text(f"anon 5\nactive_file {30 * 2**20}\ninactive_file {20 * 2**20}\n", "utf-8")
-    assert room.free_bytes(torch.device("cpu")) <= 130 * 2**20
+    assert memory.free_bytes(torch.device("cpu")) <= 130 * 2**20
     assert room.strip_bytes("cpu") == 8 * 2**20
     (tmp_path / "memory.max").write_text("max\n", "utf-8")
     assert room.strip_bytes("cpu") <= MAX_BYTES

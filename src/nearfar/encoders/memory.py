@@ -22,6 +22,7 @@ PROBE = 64
 """Tokens of the text that memory is measured on."""
 
 CGROUP = Path("/sys/fs/cgroup")
+"""Where a container's limits stand, in version 2; beyond it free memory is what the machine says."""
 
 COPIES = 5
 """Of the parameters: gradients, their sum over chunks, Adam's two moments, a best state."""
@@ -34,10 +35,19 @@ def free_bytes(device: torch.device) -> int:
     import psutil
 
     free: int = psutil.virtual_memory().available
-    with suppress(OSError):  # no container, or another kind
-        limit, used = ((CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        free = free if limit == "max" else min(free, int(limit) - int(used))
+    with suppress(OSError, ValueError):  # no container, or "max"
+        limit, used = (int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, max(0, limit - used + _cached_files()))
     return free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # ranks on one machine, as torchrun counts them
+
+
+def _cached_files() -> int:
+    """Bytes that the container counts as used and gives back when they are wanted."""
+    try:
+        lines = (line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        return sum(int(value) for name, value in lines if name in ("active_file", "inactive_file"))
+    except (OSError, ValueError):
+        return 0
 
 
 def bytes_a_token(model: SentenceTransformer) -> float:
