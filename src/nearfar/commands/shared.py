@@ -165,6 +165,11 @@ def write_whole(path: Path, text: str) -> None:
         place.write_text(text, "utf-8")
 
 
+def brief(measurement: Measurement) -> str:
+    """Table, name and value of its main figure."""
+    return f"{Path(measurement.source).name} {measurement.main} {measurement.figures[measurement.main]:.4f}"
+
+
 def show_measurements(measurements: Sequence[Measurement], title: str | None = None) -> None:
     """Print figures, each with its interval."""
     grid = Grid(title=title, title_justify="left", caption_justify="left")

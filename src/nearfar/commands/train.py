@@ -18,6 +18,7 @@ from nearfar.commands.shared import (
     Columns,
     Overwrite,
     Where,
+    brief,
     console,
     open_streams,
     open_tables,
@@ -31,7 +32,6 @@ from nearfar.errors import InputError, RunError
 from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
-    from nearfar.analysis import Measurement
     from nearfar.data import Table
     from nearfar.training import Outcome
     from nearfar.training.fitting import Data
@@ -274,7 +274,7 @@ def watching() -> Iterator[Callable[[Step], None]]:
             if step.note:
                 console.print(f"step {step.number}: {step.note}", markup=False)
             if step.measurements:
-                fields["latest"] = "  ".join(_brief(m) for m in step.measurements)
+                fields["latest"] = "  ".join(brief(m) for m in step.measurements)
                 console.print(
                     f"step {step.number} ({step.progress:.0%})  loss {step.loss:.4f}"
                     f"  {step.rows_per_second:,.0f} rows/s  {inside}  {fields['latest']}",
@@ -313,7 +313,3 @@ def _inside(reading: Reading) -> str:
         "negatives": reading.effective_negatives,
     }
     return "  ".join(f"{name} {value:.3g}" for name, value in named.items() if value is not None)
-
-
-def _brief(measurement: Measurement) -> str:
-    return f"{Path(measurement.source).name} {measurement.main} {measurement.figures[measurement.main]:.4f}"

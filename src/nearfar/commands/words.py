@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nearfar.commands.resuming import Resuming, settle
-from nearfar.commands.shared import console, open_tables, pairs_of, show_measurements
+from nearfar.commands.shared import brief, console, open_tables, pairs_of, show_measurements
 from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def _watching() -> Iterator[Callable[[Moment], None]]:
             if moment.note:
                 console.print(moment.note, markup=False, soft_wrap=True)
             if moment.epoch:
-                figures = "".join(
-                    f"  {Path(m.source).name} {m.main} {m.figures[m.main]:.4f}" for m in moment.measurements
-                )
+                figures = "".join(f"  {brief(m)}" for m in moment.measurements)
                 console.print(
                     f"epoch {moment.epoch}  loss {moment.loss:.4f}  {moment.words_per_second:,.0f} words/s{figures}",
                     markup=False,

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from nearfar.comparing.searching import Dimension, dimension_of
 from nearfar.data import Table
+from nearfar.data.limits import above_zero
 from nearfar.data.views import Views
 from nearfar.errors import InputError
 from nearfar.objectives import REGISTRY, Objective, parse_objective
@@ -137,7 +138,7 @@ def _named(vary: str, name: str, objective: str) -> Variant:
         return Variant(name, name, searched=dimension_of(name, parse_objective(name)))
     built = parse_objective(objective)
     if vary == "temperature":
-        value = _number(name)
+        value = above_zero("--value", name)
         sign = "," if ":" in objective else ":"
         text = f"{objective}{sign}temperature={value!r}"
         parse_objective(text)
@@ -146,20 +147,10 @@ def _named(vary: str, name: str, objective: str) -> Variant:
     if vary == "view":
         return Variant(name, objective, {"view": [name]}, searched=searched)
     if vary == "batch-size":
-        return Variant(name, objective, {"batch_size": int(_number(name))}, searched=searched)
+        return Variant(name, objective, {"batch_size": int(above_zero("--value", name))}, searched=searched)
     if name not in NEGATIVES:
         raise InputError(f"--value: found {name!r}, wanted one of {', '.join(NEGATIVES)}")
     return Variant(name, objective, NEGATIVES[name], name == "given", searched)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise InputError(f"--value: found {text!r}, wanted a number above 0")
-    return value
 
 
 def _fitted(variant: Variant, data: Sequence[Table], settings: Settings) -> Variant | str:

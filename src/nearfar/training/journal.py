@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nearfar.analysis import Measurement
 from nearfar.live.places import JOURNAL
 
 
@@ -30,6 +32,21 @@ class Journal:
         line = json.dumps({"kind": kind, **plain(entry)}, ensure_ascii=False, allow_nan=False)
         with self.path.open("a", encoding="utf-8") as file:  # closed each time: what is written is on its way to disk
             file.write(line + "\n")
+
+
+def entry_of(step: int, progress: float, seconds: float, loss: float) -> dict[str, Any]:
+    """What an entry of a run begins with; a loss that is not known yet is null."""
+    return {
+        "step": step,
+        "progress": round(progress, 4),
+        "seconds": round(seconds, 2),
+        "loss": None if math.isnan(loss) else loss,
+    }
+
+
+def figures_of(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """What an entry says of each table."""
+    return [{"source": m.source, "task": m.task, **m.figures} for m in measurements]
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

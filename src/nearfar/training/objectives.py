@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from nearfar.data.limits import above_zero
 from nearfar.errors import InputError
 from nearfar.objectives import Matryoshka, Objective, build_objective, parse_objective
 from nearfar.settings import Settings
@@ -82,7 +83,7 @@ def weights_of(settings: Settings, sources: Sequence[str]) -> list[float]:
         InputError: a weight is no number above 0, or for a table that there is not.
     """
     named = by_source("weight_for", settings.weight_for, sources)
-    return [_weight(source, named.get(source, "1")) for source in sources]
+    return [above_zero(f"weight_for: {source}", named.get(source, "1")) for source in sources]
 
 
 def by_source(option: str, given: Sequence[str], sources: Sequence[str]) -> dict[str, str]:
@@ -109,13 +110,3 @@ def _find(option: str, name: str, sources: Sequence[str]) -> str:
         return name if name in fitting else next(iter(fitting))
     found = f"{name}, which several are called" if fitting else name
     raise InputError(f"{option}: found {found}, wanted one of {', '.join(sources)}")
-
-
-def _weight(source: str, text: str) -> float:
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = 0.0
-    if not 0 < weight < float("inf"):
-        raise InputError(f"weight_for: {source}: found {text!r}, wanted a number above 0")
-    return weight

@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from nearfar.analysis.report import training_page, write_page
+from nearfar.analysis.report import Page, training_page, write_page
 from nearfar.errors import InputError
 from nearfar.live.places import stages_of
 from nearfar.settings import Inputs
@@ -106,13 +106,25 @@ def save(folder: Path, outcome: Outcome, data: Sequence[Data], title: str, input
         title: of the model.
         inputs: what names the data, where a command read it, so that nearfar.json can repeat the run.
     """
-    try:
+    with full_disk_told(folder):
         outcome.model.save(str(folder), create_model_card=False)
-    except SafetensorError as error:  # how a full disk shows there
-        raise OSError(None, str(error), str(folder)) from error
     record = describe(outcome, data, inputs)
-    write_page(training_page(record, outcome.measurements, outcome.similarities, title), folder / "report.html")
     (folder / "README.md").write_text(model_card(record, outcome, data, title), "utf-8")
+    write_record(folder, record, training_page(record, outcome.measurements, outcome.similarities, title))
+
+
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """Within the block a full disk is an OSError with safetensors as elsewhere."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(None, str(error), str(folder)) from error
+
+
+def write_record(folder: Path, record: Mapping[str, Any], page: Page) -> None:
+    """Write nearfar.json, and report.html as a page of it."""
+    write_page(page, folder / "report.html")
     (folder / "nearfar.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from nearfar.analysis import Measurement
 from nearfar.data.groups import shares_of
 from nearfar.training.alarms import Alarms, slow_measuring
-from nearfar.training.journal import Journal, plain
+from nearfar.training.journal import Journal, entry_of, figures_of, plain
 from nearfar.training.outcome import Outcome, Reading
 from nearfar.training.schedule import Budget
 from nearfar.training.sources import Batch
@@ -113,7 +111,7 @@ class Watching:
     def measured(self, step: int, loss: float, measurements: Sequence[Measurement], seconds: float) -> Sequence[str]:
         """Take measurements down that took so many seconds; the warnings that follow from them."""
         entry = self._entry(step, self.budget.progress(step), loss)
-        entry["measurements"] = [{"source": m.source, "task": m.task, **m.figures} for m in measurements]
+        entry["measurements"] = figures_of(measurements)
         self._note("measurement", entry, self.outcome.history)
         self.trackers.write_measurements(step, measurements)
         if step == 0 or not self.budget.seconds:
@@ -136,12 +134,7 @@ class Watching:
         return message
 
     def _entry(self, step: int, progress: float, loss: float) -> dict[str, Any]:
-        return {
-            "step": step,
-            "progress": round(progress, 4),
-            "seconds": round(self.seconds, 2),
-            "loss": None if np.isnan(loss) else loss,
-        }
+        return entry_of(step, progress, self.seconds, loss)
 
     def _note(self, kind: str, entry: dict[str, Any], entries: list[dict[str, Any]]) -> None:
         entries.append(plain(entry))

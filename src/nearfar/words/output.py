@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
-from nearfar.analysis.report import training_page, write_page
+from nearfar.analysis.report import training_page
 from nearfar.settings import Inputs
+from nearfar.training.output import full_disk_told, write_record
 from nearfar.training.recorded import described, versions
 from nearfar.words.training import WordOutcome
 
@@ -26,15 +25,12 @@ def save_words(folder: Path, outcome: WordOutcome, title: str, inputs: Inputs | 
         title: of the report.
         inputs: what names the corpus, where a command read it, so that nearfar.json can repeat the run.
     """
-    try:
+    with full_disk_told(folder):
         outcome.vectors.save(folder)
-    except SafetensorError as error:  # how a full disk shows there
-        raise OSError(None, str(error), str(folder)) from error
     if outcome.settings.objective == "nce":
         np.save(folder / BIASES, outcome.biases)
     record = describe_words(outcome, inputs)
-    write_page(training_page(record, outcome.measurements, {}, title), folder / "report.html")
-    (folder / "nearfar.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_record(folder, record, training_page(record, outcome.measurements, {}, title))
 
 
 def describe_words(outcome: WordOutcome, inputs: Inputs | None = None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from nearfar.data import Table
 from nearfar.errors import InputError
 from nearfar.settings import Settings
 from nearfar.training.identity import NO_MATTER
+from nearfar.training.journal import entry_of, figures_of
 from nearfar.training.keeping import Checkpoints, Keeper
 from nearfar.training.recorded import described
 from nearfar.words.corpus import Corpus, open_corpus, read_corpus
@@ -229,15 +230,8 @@ class _Run:
     def _measure(self) -> None:
         vectors = self._vectors()
         found = tuple(vectors.measure(table, resamples=0) for table in self.tables)
-        self.history.append(
-            {
-                "step": self.place,
-                "progress": round(self.place / self.learner.runs, 4),
-                "seconds": round(self.seconds, 2),
-                "loss": None if np.isnan(self.loss) else self.loss,
-                "measurements": [{"source": m.source, "task": m.task, **m.figures} for m in found],
-            }
-        )
+        entry = entry_of(self.place, self.place / self.learner.runs, self.seconds, self.loss)
+        self.history.append(entry | {"measurements": figures_of(found)})
         self._show(epoch=len(self.history), measurements=found)
 
     def _show(self, epoch: int = 0, measurements: tuple[Measurement, ...] = (), note: str = "") -> None:

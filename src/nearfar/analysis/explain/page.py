@@ -8,6 +8,7 @@ import numpy as np
 
 from nearfar.analysis.explain.explaining import Explanation
 from nearfar.analysis.explain.parts import Vectors
+from nearfar.analysis.report.page import fill
 
 
 def explanation_page(found: Explanation, model: str, *, strongest: int = 12) -> str:
@@ -18,25 +19,17 @@ def explanation_page(found: Explanation, model: str, *, strongest: int = 12) -> 
         model: its name.
         strongest: pairs that are listed.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nearfar.analysis.explain", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
-        found=found,
-        model=model,
-        strongest=found.strongest(strongest),
-        heat=_relative(found.pairs),
-        sides=[
+    values = {
+        "found": found,
+        "model": model,
+        "strongest": found.strongest(strongest),
+        "heat": _relative(found.pairs),
+        "sides": [
             ("first", found.first, _relative(found.pairs.sum(1))),
             ("second", found.second, _relative(found.pairs.sum(0))),
         ],
-    )
+    }
+    return fill("nearfar.analysis.explain", values)
 
 
 def _relative(parts: Vectors) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nearfar.analysis.verdicts import Verdict
 
@@ -51,7 +52,7 @@ class Map:
     findings: Sequence[Finding]
     words: Mapping[str, str]
     data: str
-    library: str
+    vega: str
     script: str
 
 
@@ -70,16 +71,21 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as one HTML document without outside references."""
+    return fill("nearfar.analysis.report", {"page": page})
+
+
+def fill(package: str, values: Mapping[str, Any]) -> str:
+    """The ``page.html`` of a package with these values, which are escaped; a value that is not there is an error."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nearfar.analysis.report", "."),
+        loader=jinja2.PackageLoader(package, "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(page=page)
+    return environment.get_template("page.html").render(values)
 
 
 def write_page(page: Page, path: Path) -> None:

@@ -111,7 +111,7 @@ def _map(drawn: Drawn) -> Map:
         findings=_findings(drawn.found, MAPPED, drawn.language),
         words=words,
         data=maps.map_data(drawn.found, drawn.layout, drawn.colourings, words),
-        library=maps.vega(),
+        vega=maps.vega(),
         script=maps.script(),
     )
 
