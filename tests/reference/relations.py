@@ -122,13 +122,21 @@ def judged(
 def sampled(
     anchors: np.ndarray,
     positives: np.ndarray,
-    noise: np.ndarray,
+    noise: np.ndarray | None = None,
     log_noise_positive: Sequence[float] | None = None,
     log_noise: Sequence[float] | Sequence[Sequence[float]] | None = None,
     weights: Sequence[float] | None = None,
 ) -> Plain:
-    """Its own positive near, its own or everybody's noise far; log-probabilities of the noise for each candidate."""
+    """Its own positive near, its own or everybody's noise far; log-probabilities of the noise for each candidate.
+
+    Without noise the positives of the other rows are it.
+    """
     n = len(anchors)
+    if noise is None:
+        others = [np.delete(np.arange(n), i) for i in range(n)]
+        noise = np.stack([positives[rows] for rows in others])
+        if log_noise_positive is not None:
+            log_noise = [np.asarray(log_noise_positive)[rows].tolist() for rows in others]
     rows = noise if noise.ndim == 3 else [noise] * n
     plain = _own(anchors, [[[p], list(k)] for p, k in zip(positives, rows, strict=True)], weights)
     if log_noise is None:

@@ -14,12 +14,12 @@ from nearfar.commands.shared import (
     Overwrite,
     Where,
     check_file,
+    check_language,
     console,
     open_model,
     open_tables,
     write_whole,
 )
-from nearfar.errors import InputError
 
 if TYPE_CHECKING:
     from nearfar.analysis import Analysis
@@ -61,10 +61,8 @@ def analyze(
     """
     from nearfar.analysis import analyse_table
     from nearfar.analysis.encoding import encoder
-    from nearfar.analysis.words import LANGUAGES
 
-    if language not in LANGUAGES:
-        raise InputError(f"--language: found {language!r}, wanted {' or '.join(LANGUAGES)}")
+    check_language(language)
     for path in filter(None, (output, json_file)):
         check_file(path, overwrite, inputs=[data])
     (table,) = open_tables([data], column, where)

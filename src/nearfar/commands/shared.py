@@ -133,6 +133,14 @@ def open_model(name: str) -> SentenceTransformer:
         return encoders.open_model(name)
 
 
+def check_language(language: str) -> None:
+    """Raise an InputError for one that the pages are not written in."""
+    from nearfar.analysis.words import LANGUAGES
+
+    if language not in LANGUAGES:
+        raise InputError(f"--language: found {language!r}, wanted {' or '.join(LANGUAGES)}")
+
+
 def check_file(path: Path, overwrite: bool, inputs: Sequence[str]) -> None:
     """Raise an InputError where `path` cannot be written, already holds something or is one of the inputs."""
     if path.is_dir():

@@ -13,8 +13,9 @@ from nearfar.settings import Settings
 
 Data = Table | Stream
 
-KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": ("pairs", "views"), "texts": ("pairs", "views")}
-"""Contrasts that can be made of a table, the first that an objective takes being taken."""
+_OF_PAIRS = ("pairs", "views", "sampled")
+KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": _OF_PAIRS, "texts": _OF_PAIRS}
+"""Contrasts that can be made of data, the first that an objective takes being taken."""
 
 
 def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> str | None:
@@ -30,7 +31,12 @@ def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> s
     if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
     fitting = [kind for kind in KINDS.get(data.kind, ()) if kind in objective.contrasts]
-    return next((kind for kind in fitting if kind != "views" or not _negatives(data)), None)
+    return next((kind for kind in fitting if not _lacks(kind, data)), None)
+
+
+def _lacks(kind: str, data: Data) -> bool:
+    """Negatives have no place among views and noise; of a stream nobody knows how frequent a text is."""
+    return (kind in ("views", "sampled") and _negatives(data)) or (kind == "sampled" and isinstance(data, Stream))
 
 
 def _can_be_taught(data: Data, objective: Objective) -> bool:
@@ -62,7 +68,7 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
             " positive (--column anchor=sentence1 --column positive=sentence2, with --where score=1 for near pairs, or"
             " `nearfar convert` by a threshold), or an objective of graded pairs: cosent, angle"
         )
-    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else "pairs"
+    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else "a stream"
     raise InputError(f"{data.source}: found {found}, which {name} has no place for; wanted {_wanted(objective)}")
 
 
@@ -91,7 +97,7 @@ def check_suited(
         ("mixed", settings.mixed, {"pairs"}),
         ("queue", settings.queue, {"pairs", "views", "labelled"}),
         ("guide", settings.guide, {"pairs", "views", "labelled"}),
-        ("view", changed, {"pairs", "views", "graded"}),
+        ("view", changed, {"pairs", "views", "sampled", "graded"}),
     ):
         if found and not kinds & wanted:
             raise InputError(
@@ -116,6 +122,7 @@ def _wanted(objective: Objective) -> str:
     words = {
         "pairs": "anchor and positive",
         "views": "text or pairs alone",
+        "sampled": "text or pairs alone, and no stream",
         "labelled": "text and label",
         "graded": "sentence1, sentence2 and score",
     }
