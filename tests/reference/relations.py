@@ -133,10 +133,7 @@ def sampled(
     """
     n = len(anchors)
     if noise is None:
-        others = [np.delete(np.arange(n), i) for i in range(n)]
-        noise = np.stack([positives[rows] for rows in others])
-        if log_noise_positive is not None:
-            log_noise = [np.asarray(log_noise_positive)[rows].tolist() for rows in others]
+        return replace(pairs(anchors, positives, weights=weights), log_noise=log_noise_positive)
     rows = noise if noise.ndim == 3 else [noise] * n
     plain = _own(anchors, [[[p], list(k)] for p, k in zip(positives, rows, strict=True)], weights)
     if log_noise is None:

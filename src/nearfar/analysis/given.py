@@ -48,7 +48,7 @@ class Given:
         rows: that were chosen, `(r,)`, of `total`.
         points: `(n, d)`, each distinct text once (every row where there are no texts).
         texts: of the points.
-        place: `(r,)`, where among the points the text of each chosen row is; of two sides `(2 r,)`, the first side first.
+        place: `(r,)`, where among the points the text of each chosen row is; of two sides `(2 r,)`, all of `x` first.
         first: `(n,)`, where each point was first met: a row of `x` or, counted on from there, of `y`.
         pairs: near ones: the pairs given, rows of one label, or the quarter of the highest scores.
         cosines: of near pairs and of far ones.

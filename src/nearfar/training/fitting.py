@@ -68,7 +68,8 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
             " positive (--column anchor=sentence1 --column positive=sentence2, with --where score=1 for near pairs, or"
             " `nearfar convert` by a threshold), or an objective of graded pairs: cosent, angle"
         )
-    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else "a stream"
+    alone = "a stream" if isinstance(data, Stream) else "pairs"
+    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else alone
     raise InputError(f"{data.source}: found {found}, which {name} has no place for; wanted {_wanted(objective)}")
 
 
@@ -122,10 +123,10 @@ def _wanted(objective: Objective) -> str:
     words = {
         "pairs": "anchor and positive",
         "views": "text or pairs alone",
-        "sampled": "text or pairs alone, and no stream",
         "labelled": "text and label",
         "graded": "sentence1, sentence2 and score",
     }
-    return " or ".join(word for kind, word in words.items() if kind in objective.contrasts) or (
-        f"nothing that a table holds: it is made for nearfar.{objective.contrasts[0]} in your own loop"
-    )
+    wanted = " or ".join(word for kind, word in words.items() if kind in objective.contrasts)
+    if not wanted and "sampled" in objective.contrasts:
+        return "text or pairs alone, in a table whose texts can be counted"
+    return wanted or f"nothing that a table holds: it is made for nearfar.{objective.contrasts[0]} in your own loop"
