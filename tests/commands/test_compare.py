@@ -136,6 +136,7 @@ def test_going_on_needs_the_same_comparison(compared: Path, tables: dict[str, Pa
         (("--vary", "view", "--value", "crip"), "crip"),
         (("--vary", "negatives", "--value", "none"), "--value: found 'none', wanted one of in-batch"),
         (("--vary", "temperature", "--value", "-1"), "--value: found '-1', wanted a number above 0"),
+        (("--vary", "batch-size", "--value", "1.5"), "--value: found '1.5', wanted a whole number of rows"),
         (("--vary", "batch-size", "--objective", "infonce", "--objective", "lifted"), "--objective: found 2"),
         (("--value", "0.1"), "--value: found some, wanted none where objectives are compared"),
         (("--objective", "infonce"), "found 1 to compare, wanted at least 2"),

@@ -153,6 +153,15 @@ def check_file(path: Path, overwrite: bool, inputs: Sequence[str]) -> None:
         raise InputError(f"{path}: found a file that is read as well, wanted another name")
 
 
+def check_files(paths: Sequence[Path | None], overwrite: bool, inputs: Sequence[str]) -> None:
+    """`check_file` for each that is named; two that are the same are an InputError."""
+    named = [path for path in paths if path]
+    for place, path in enumerate(named):
+        check_file(path, overwrite, inputs)
+        if any(path.resolve() == other.resolve() for other in named[:place]):
+            raise InputError(f"{path}: found the name of two files to write, wanted a name for each")
+
+
 def _holds(source: str, path: Path) -> bool:
     """Whether a source is this file, or a folder that it is read from."""
     from nearfar.data.readers import READERS, format_of
