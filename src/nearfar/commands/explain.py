@@ -42,8 +42,15 @@ def explain(
     from nearfar.analysis.explain import explain as explained
     from nearfar.analysis.explain import explanation_page
 
-    with console.status("explaining"):
-        found = explained(encoder, first, second, steps=steps, units=units)
+    with console.status("explaining") as status:
+        found = explained(
+            encoder,
+            first,
+            second,
+            steps=steps,
+            units=units,
+            tell=lambda share: status.update(f"explaining {share:.0%}"),
+        )
     show(found)
     if html:
         write_whole(html, explanation_page(found, model))
