@@ -43,14 +43,11 @@ def explain(
     from nearfar.analysis.explain import explanation_page
 
     with console.status("explaining") as status:
-        found = explained(
-            encoder,
-            first,
-            second,
-            steps=steps,
-            units=units,
-            tell=lambda share: status.update(f"explaining {share:.0%}"),
-        )
+
+        def tell(share: float) -> None:
+            status.update(f"explaining, {share:.0%}")
+
+        found = explained(encoder, first, second, steps=steps, units=units, tell=tell)
     show(found)
     if html:
         write_whole(html, explanation_page(found, model))
