@@ -78,6 +78,33 @@ def test_negatives_can_belong_to_groups(
     assert listed(contrast, strip_rows) == (wanted.near, wanted.far)
 
 
+@given(numbered(), st.data(), st.booleans(), st.integers(1, 4))
+def test_a_text_is_not_far_from_itself_in_another_role(
+    anchors: list[int], data: st.DataObject, grouped: bool, strip_rows: int
+) -> None:
+    """From either side, and without joining the two rows as a group would."""
+    count = len(anchors)
+    others = [data.draw(st.lists(IDS, min_size=count, max_size=count)) for _ in range(2)]
+    groups = others[1] if grouped else None
+    texts = (anchors, others[0])
+    options = {"texts": tuple(map(torch.tensor, texts)), "groups": torch.tensor(groups) if grouped else None}
+    parts = rows(count), rows(count)
+    for make, reference in ((nf.pairs, relations.pairs), (nf.views, relations.views)):
+        contrast = make(*parts, **options)
+        wanted = reference(*(part.numpy() for part in parts), groups=groups, texts=texts)
+        assert listed(contrast, strip_rows) == (wanted.near, wanted.far)
+        if contrast.transpose is not None:
+            wanted = reference(*(part.numpy() for part in parts), groups=groups, texts=texts[::-1])
+            assert listed(contrast.transpose(), strip_rows) == (wanted.near, wanted.far)
+
+
+@pytest.mark.parametrize("texts", [torch.arange(4), (torch.arange(4),), (torch.arange(4), torch.arange(3)), 3])
+def test_texts_are_two_columns_of_ids(texts: Any) -> None:
+    for make in (nf.pairs, nf.views):
+        with pytest.raises(ValueError, match=r"^texts: found"):
+            make(rows(4), rows(4), texts=texts)
+
+
 @given(numbered(), st.integers(1, 3), st.booleans(), st.sampled_from([0.0, -0.3]), st.integers(1, 4))
 def test_own_negatives_are_far_from_their_anchor_alone(
     ids: list[int], each: int, guided: bool, margin: float, strip_rows: int

@@ -111,6 +111,11 @@ def test_forms(run: Run, model: Path, tmp_path: Path) -> None:
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--method", "guess"], "--method: found 'guess'"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--draw", "best"], "--draw: found 'best'"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--judge-max-score", 1], "--judge: found none"),
+        (
+            ["MODEL", "pairs.tsv", "-o", "m.csv", "--judge", "MODEL", "--judge-max-score", 1, "--judge-min-score", 2],
+            "nearfar: --judge-max-score: found 1.0, wanted at least the lowest, 2.0",
+        ),
+        (["MODEL", "pairs.tsv", "-o", "m.csv", "--batch-size", 0], "nearfar: --batch-size: found '0', wanted greater"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--json", "m.csv"], "--json: found the name of --output"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--query-prompt-name", "x"], "found 'x'"),
     ],

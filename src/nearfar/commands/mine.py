@@ -193,20 +193,25 @@ def check_output(output: Path, inputs: list[str], form: str, fewer: str, overwri
 def _rules(given: dict[str, Any]) -> Any:
     """The rules that the options say, with the judge still to be opened."""
     with console.status("importing"):
-        from nearfar.data.negatives import Limits, Rules
+        from nearfar.data.negatives import Rules
 
-    names = ("max_score", "min_score", "absolute_margin", "relative_margin")
+    options = {name: given[name] for name in ("count", "skip", "window", "draw", "rank_by_judge", "include_positives")}
+    return Rules(
+        **options,
+        seed=given["seed"],
+        limits=_limits(given),
+        judge=given["judge"] and (lambda anchors, candidates: []),
+        judge_limits=_limits(given, "judge_"),
+    )
+
+
+def _limits(given: dict[str, Any], prefix: str = "") -> Any:
+    from nearfar.data.negatives import Limits
+
     try:
-        limits = Limits(**{name: given[name] for name in names})
-        judging = Limits(**{name: given[f"judge_{name}"] for name in names})
-        options = {name: given[name] for name in ("count", "skip", "window", "draw", "rank_by_judge", "seed")}
-        judge: Any = given["judge"] and (lambda anchors, candidates: [])
-        return Rules(
-            **options, limits=limits, judge=judge, judge_limits=judging, include_positives=given["include_positives"]
-        )
+        return Limits(**{name: given[prefix + name] for name in Limits.__dataclass_fields__})
     except InputError as error:
-        name, colon, rest = str(error).partition(":")
-        raise InputError(f"--{name.replace('_', '-')}{colon}{rest}") from None
+        raise InputError(f"{prefix}{error}") from None
 
 
 def _mined(given: dict[str, Any], rules: Any) -> Mined:

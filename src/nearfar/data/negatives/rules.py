@@ -49,7 +49,7 @@ class Limits:
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{name}: found {value}, wanted a finite number")
         if self.max_score is not None and self.min_score is not None and self.max_score < self.min_score:
-            raise InputError(f"max_score: found {self.max_score}, wanted at least min_score, {self.min_score}")
+            raise InputError(f"max_score: found {self.max_score}, wanted at least the lowest, {self.min_score}")
 
     @property
     def upper(self) -> bool:
