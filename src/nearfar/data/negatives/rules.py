@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nearfar.data.limits import check_least
 from nearfar.data.negatives.hits import Scores
 from nearfar.errors import InputError
 
@@ -46,8 +48,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and not math.isfinite(value):
-                raise InputError(f"{name}: found {value}, wanted a finite number")
+            if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
+                raise InputError(f"{name}: found {value!r}, wanted a finite number")
         if self.max_score is not None and self.min_score is not None and self.max_score < self.min_score:
             raise InputError(f"max_score: found {self.max_score}, wanted at least the lowest, {self.min_score}")
 
@@ -110,10 +112,10 @@ class Rules:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise InputError(f"count: found {self.count}, wanted 1 or more negatives")
-        if self.skip < 0:
-            raise InputError(f"skip: found {self.skip}, wanted 0 or more")
+        for name, least in (("count", 1), ("skip", 0), ("seed", 0)):
+            check_least(name, getattr(self, name), least)
+        if self.window is not None:
+            check_least("window", self.window, 1)
         if self.window is not None and self.window - self.skip < self.count:
             size = max(0, self.window - self.skip)
             raise InputError(
