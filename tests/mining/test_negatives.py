@@ -236,6 +236,14 @@ def test_a_random_draw_is_even_over_the_window() -> None:
     assert np.bincount(rank, minlength=6).min() > 90  # of 133
 
 
+def test_a_random_draw_without_a_window_has_something_to_draw_from() -> None:
+    """Three of the nearest four are no draw."""
+    texts = [f"{'a' * (i + 1)}{'b' * 9}" for i in range(60)]
+    data = nf.Table.from_columns({"anchor": [f"b{'c' * i}" for i in range(200)], "positive": ["d"] * 200})
+    mined = nf.mine_negatives(data, bags, corpus=texts, rules=Rules(count=3, draw="random"))
+    assert len(np.unique(mined.places)) > 25
+
+
 def test_a_second_encoder_judges(model: SentenceTransformer) -> None:
     """What the judge holds to be as near as the positive is no negative."""
     data, judge = table(24), by_encoder(model)

@@ -50,8 +50,8 @@ Output = Annotated[
 Search = Annotated[
     str | None,
     typer.Option(
-        help="exact: nearest by cosine, the default; index: about these, for a million candidates (needs nearfar\\[index]); bm25: "
-        "by words; mix: ranked by both."
+        help="exact: nearest by cosine, the default; index: about these, for a million candidates (needs "
+        "nearfar\\[index]); bm25: by words; mix: ranked by both."
     ),
 ]
 Corpus = Annotated[

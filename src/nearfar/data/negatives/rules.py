@@ -21,7 +21,7 @@ Judge = Callable[[Sequence[str], Sequence[str]], Any]
 Draw = Literal["top", "random"]
 
 POOL = 10
-"""Negatives looked at for each one wanted where limits may refuse some."""
+"""Negatives looked at for each one wanted where limits may refuse some, or to draw from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Rules:
         count: negatives of an anchor.
         skip: the nearest of what is left that are passed over.
         window: the rank, skipped ones included, at which the window ends; None: `skip` + `count` + the most positives
-            of an anchor, and ten times `count` where a limit may refuse some.
+            of an anchor, and ten times `count` where a limit may refuse some or they are drawn at random.
         draw: "top" takes the nearest of the window, "random" draws from it.
         limits: of the search's scores.
         judge: a second opinion, asked about what the limits leave.
@@ -136,5 +136,5 @@ class Rules:
         """The rank at which the window ends."""
         if self.window is not None:
             return self.window
-        pool = POOL if self.limits.upper or self.judge is not None else 1
+        pool = POOL if self.limits.upper or self.judge is not None or self.draw == "random" else 1
         return self.skip + pool * self.count + most_positives
