@@ -98,6 +98,20 @@ def test_a_text_is_not_far_from_itself_in_another_role(
             assert listed(contrast.transpose(), strip_rows) == (wanted.near, wanted.far)
 
 
+def test_a_symmetric_loss_leaves_own_texts_out_on_both_sides() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(6, WIDTH, generator=generator, dtype=torch.float64) for _ in range(2))
+    texts = torch.tensor([0, 1, 2, 3, 4, 5]), torch.tensor([1, 2, 7, 0, 4, 1])
+    loss = nf.InfoNCELoss(temperature=0.5, symmetric=True)
+    found = loss(nf.pairs(a, b, texts=texts), strip_rows=2)
+    unit = [torch.nn.functional.normalize(x, dim=-1) for x in (a, b)]
+    own = (texts[0][:, None] == texts[1]) & ~torch.eye(6, dtype=torch.bool)
+    assert own.nonzero().tolist() == [[0, 3], [1, 0], [1, 5], [2, 1]]
+    scores = (unit[0] @ unit[1].T / 0.5).masked_fill(own, -torch.inf)
+    forth, back = (torch.nn.functional.cross_entropy(side, torch.arange(6)) for side in (scores, scores.T))
+    torch.testing.assert_close(found, (forth + back) / 2)
+
+
 @pytest.mark.parametrize("texts", [torch.arange(4), (torch.arange(4),), (torch.arange(4), torch.arange(3)), 3])
 def test_texts_are_two_columns_of_ids(texts: Any) -> None:
     for make in (nf.pairs, nf.views):

@@ -46,8 +46,9 @@ def views(
     ids = torch.arange(half, device=first.device) if groups is None else check_ids("groups", groups, half, first)
     alike = [] if groups is None else [same_group(ids.repeat(2), partner=half)]
     if texts is not None:
-        both_texts = torch.cat(check_texts(texts, first))
-        alike.append(same_text(both_texts, both_texts, ids.repeat(2)))
+        texts = check_texts(texts, first)
+        each = torch.cat(texts)
+        alike.append(same_text(each, each, ids.repeat(2)))
 
     def relation(rows: slice) -> Strip:
         numbers = torch.arange(rows.start, rows.stop, device=items.device)
