@@ -68,8 +68,8 @@ def embedded(
     kept = None
     if encoding.cache is not None:
         kept = _ready(encoding.cache) / f"{_key(model, texts, side, prompt, name)}.npy"
-        if (known := _known(kept, len(texts))) is not None:
-            return known
+        if (found := _known(kept, len(texts))) is not None:
+            return found
     encode = model.encode_query if side == "query" else model.encode_document
 
     def encoded(part: list[str]) -> Tensor:
