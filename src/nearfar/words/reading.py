@@ -115,7 +115,7 @@ def _spooled(place: Path) -> Path:
 
 def _texts(stream: Stream) -> Iterator[Sequence[str]]:
     roles = [role for role in stream.roles if role not in MARKS]
-    for batch in stream.open():
+    for batch in stream.open(None):
         for role in roles:
             yield batch.column(role).to_pylist()
 
