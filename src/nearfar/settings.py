@@ -140,9 +140,11 @@ class Settings(BaseModel):
     teacher: str | None = Field(
         None,
         description="A second model, encoder or cross-encoder, whose scores of positives and negatives are learnt"
-        " (marginmse, cosent, angle).",
+        " (marginmse, cosent, angle); else those of the table's columns positive_score and negative_score.",
     )
-    teacher_scale: float = Field(1.0, gt=0, description="By which the scores of --teacher are multiplied.")
+    teacher_scale: float = Field(
+        1.0, gt=0, description="By which a teacher's scores are multiplied, those of --teacher or of the table."
+    )
     mine_every: int | None = Field(
         None, ge=1, description="Steps after which negatives are mined anew with the encoder as it then is (ANCE)."
     )

@@ -15,13 +15,16 @@ from nearfar.settings import Settings
 from nearfar.training.fitting import Data
 from nearfar.training.recorded import described
 
-NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "follow", "track", "log_folder", "rank_timeout")
+NO_MATTER = (
+    *("checkpoint_every", "keep", "keep_after", "keep_mib"),
+    *("watch_every", "follow", "track", "log_folder", "rank_timeout"),
+)
 """Settings that change nothing that is learnt."""
 
 CHANGEABLE = (
     *("learning_rate", "weight_learning_rate", "warmup"),
     *("epochs", "steps", "minutes", "patience"),
-    *("max_bytes", "strip_rows", "chunk_tokens", "keep_mib"),
+    *("max_bytes", "strip_rows", "chunk_tokens"),
 )
 """Settings that a run may go on with changed, where that is asked for: rates, the end, and room for scores."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from nearfar.analysis import Measurement
 from nearfar.data import Table
 from nearfar.data.batches import Position
+from nearfar.encoders.transformer import TransformerEncoder
 from nearfar.errors import NotFiniteError
 from nearfar.execution import execution
 from nearfar.settings import Settings
@@ -84,7 +85,9 @@ def _trained(
 ) -> Outcome:
     keeper = None
     if checkpoints:
-        known_by = identity(ready.settings, ready.given, ready.evaluate_on, ready.objectives, ready.encoder)
+        # a chunk that free memory decided is the checkpoint's, whatever is free now
+        settings = ready.settings.model_copy(update={"chunk_tokens": ready.asked.chunk_tokens})
+        known_by = identity(settings, ready.given, ready.evaluate_on, ready.objectives, ready.encoder)
         keeper = Keeper(checkpoints, ready.settings, known_by)
     with (
         execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes),
@@ -108,7 +111,7 @@ class _Run:
         trackers: Trackers,
     ) -> None:
         self.settings, self.feed, self.watch, self.keeper = ready.settings, ready.feed, on_first(watch), keeper
-        self.stepper, self.unchanged = ready.stepper, ready.views.unchanged
+        self.stepper, self.unchanged, self.chunk_asked = ready.stepper, ready.views.unchanged, ready.asked.chunk_tokens
         self.measuring = Measuring(ready.encoder, ready.evaluate_on, ready.settings)
         self.miner = (
             Miner(ready.encoder, ready.settings, self.feed.sources) if isinstance(self.feed, TableFeed) else None
@@ -231,6 +234,7 @@ class _Run:
             "unchanged": self.unchanged,
             "feed": self.feed.state(),
             "stepper": self.stepper.state(),
+            "chunk_tokens": self.stepper.encoder.chunk_tokens,
             "miner": self.miner.state() if self.miner else [],
             "measuring": self.measuring.state(),
             "random": random_state(),
@@ -249,6 +253,8 @@ class _Run:
         self.unchanged.update(state["unchanged"])
         self.feed.load(state["feed"])
         self.stepper.load(state["stepper"])
+        if self.chunk_asked is None and isinstance(encoder := self.stepper.encoder, TransformerEncoder):
+            encoder.chunk_tokens = state["chunk_tokens"]
         if self.miner:
             self.miner.load(state["miner"])
         self.measuring.load(state["measuring"])

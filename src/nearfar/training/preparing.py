@@ -57,6 +57,7 @@ class Prepared:
 
     Attributes:
         accelerator: of the run.
+        asked: the settings as the caller gave them.
         settings: with every None resolved.
         given: the data as the caller gave it, nothing held out.
         objectives: of the data, each once.
@@ -65,6 +66,7 @@ class Prepared:
     """
 
     accelerator: Accelerator
+    asked: Settings
     settings: Settings
     given: Sequence[Data]
     objectives: Sequence[Objective]
@@ -82,7 +84,7 @@ def prepare(asked: Asked) -> Prepared:
         InputError: they do not.
     """
     data = given = [asked.data] if isinstance(asked.data, Table | Stream) else list(asked.data)
-    settings = asked.settings or Settings()
+    settings = told = asked.settings or Settings()
     if not data:
         raise InputError("data: found none, wanted at least one table to train on")
     objectives = choose_objectives(asked.objective, settings, data)
@@ -108,7 +110,8 @@ def prepare(asked: Asked) -> Prepared:
     feed = make_feed(data, encoder, objectives, settings, views)
     settings = with_end(settings, encoder, feed)
     stepper = Stepper(accelerator, encoder, objectives, settings, views, data)
-    return Prepared(accelerator, settings, given, objectives.of_all(given), encoder, feed, stepper, views, evaluate_on)
+    used = objectives.of_all(given)
+    return Prepared(accelerator, told, settings, given, used, encoder, feed, stepper, views, evaluate_on)
 
 
 def _held_out_parts(data: Sequence[Data], settings: Settings) -> tuple[list[Data], list[Table]]:
