@@ -151,7 +151,8 @@ FAULTS = {
     "h.yaml": ("run: [x]\n", "found a list, wanted a table"),
     "i.yaml": ("epochs: 1\n", "DATA: found none"),
     "j.yaml": ("!!python/object/apply:os.getcwd []\n", "found no readable"),
-    "k.yaml": ("license: Not A Name\n", "license: found 'Not A Name'"),
+    "k.yaml": ("license: Not A Name\n", "license: found 'Not A Name', wanted a short name of letters"),
+    "k2.yaml": ("language: [en, <b>]\n", "language: found ['en', '<b>'], wanted a short name of letters"),
 }
 
 

@@ -224,3 +224,22 @@ def test_scores_of_some_candidates_alone_are_none(tmp_path: Path) -> None:
     assert nf.read_table(path, columns={"negative_score": "ce"}).column("negative_score") == [0.0]
     with pytest.raises(nf.InputError, match="found a column for positive_score, wanted one for negative_score beside"):
         nf.read_table(path, columns={"positive_score": "ce"})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data": "pairs.tsv"}, "data: found 'pairs.tsv', wanted a table"),
+        ({"data": None}, "data: found nothing, wanted a table"),
+        ({"data": []}, "data: found none"),
+        ({"data": [pairs_table(), 3]}, "data: found 3, wanted a table"),
+        ({"evaluate_on": "dev.tsv"}, "evaluate_on: found 'dev.tsv', wanted a table"),
+        ({"objective": "infonce"}, "objective: found 'infonce', wanted one, as nearfar.InfoNCELoss()"),
+        ({"objective": nf.InfoNCELoss}, "objective: found <class .*, wanted one, as"),
+        ({"objective": [nf.InfoNCELoss(), 1]}, "objective: found 2, wanted 1, one for each source"),
+        ({"objective": {"memory": None}}, "objective: found nothing, wanted one, as"),
+    ],
+)
+def test_what_is_no_table_or_objective_is_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(nf.InputError, match=message):
+        nf.train(**{"data": pairs_table(), "settings": nf.Settings(**SMALL)} | given)

@@ -317,6 +317,22 @@ def test_a_tracker_that_cannot_begin_is_named(tmp_path: Path, monkeypatch: pytes
         run(table(), folder=tmp_path, track=["tensorboard"])
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lora_alpha": 8.0, "per_class": 2}, "--lora-alpha without --lora, --per-class without --batches per-class"),
+        ({"teacher_scale": 2.0, "window": 3}, "--teacher-scale without --teacher, --window without --encoder words"),
+        ({"queue": 8, "momentum": 0.5}, ""),
+        ({}, ""),
+    ],
+)
+def test_settings_that_change_nothing_are_said(options: dict[str, Any], said: str) -> None:
+    _, shown = run(table(40), steps=2, **options)
+    assert [step.note for step in shown if "changes nothing" in step.note] == (
+        [f"changes nothing: {said}"] * bool(said)
+    )
+
+
 def test_a_budget_of_an_instant_makes_a_step_and_measures_it() -> None:
     outcome, shown = run(table(), steps=1000, minutes=1e-7)
     assert [s.number for s in shown] == [1]

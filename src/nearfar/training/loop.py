@@ -22,6 +22,7 @@ from nearfar.training.feeds import TableFeed
 from nearfar.training.fitting import Data
 from nearfar.training.following import Following
 from nearfar.training.identity import identity
+from nearfar.training.idle import idle_in
 from nearfar.training.interrupts import interrupt_together, on_first, patient
 from nearfar.training.journal import Journal
 from nearfar.training.keeping import Checkpoints, Keeper
@@ -122,6 +123,7 @@ class _Run:
         self.following = (
             Following(ready.encoder, ready.given, ready.evaluate_on, self.settings) if journal.path else None
         )
+        self.notes = note_on(self.settings, ready.encoder.model), idle_in(ready.asked, ready.given)
         self.step, self.position, self.due, self.loss = 0, Position(), 1, float("nan")
         self.rows, self.busy = 0, 0.0
         self.measured_at = 0
@@ -155,7 +157,7 @@ class _Run:
         else:
             self._measure()
             self._compare("before")
-            if note := note_on(self.settings, self.stepper.encoder.model):
+            for note in filter(None, self.notes):
                 self._show(note=note)
             self.budget.go_on_after(0.0)  # however long it took, the rate is to rise from 0, and a step to be made
 

@@ -144,8 +144,8 @@ class Passing:
         viewed = roles == ["text"] and self.kind != "labelled"
         if viewed:
             original, columns = 2 * columns, list(self.views.pairs(columns[0], rows, seed=self.seed, epoch=epoch))
-        graded = self.teacher if self.kind == "graded" else None
-        taught = graded and graded.grades([*texts], texts.__getitem__)
+        asked = self.teacher if self.kind == "graded" else None
+        taught = None if asked is None else asked.grades([*texts], texts.__getitem__)
         marks = next((texts[role] for role in MARKS if role in texts), None)
         guided = () if self.guide is None else tuple(map(self.guide, original[:1] if viewed else original))
         return Batch(

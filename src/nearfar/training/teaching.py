@@ -46,6 +46,7 @@ class Teacher:
         Raises:
             InputError: a score, times the scale, is not finite.
         """
+        given: NDArray[Any]
         if self.teach is None:
             given = np.array([column(role) for role in roles if is_taught(role)], np.float64).T
         elif "anchor" in roles:
