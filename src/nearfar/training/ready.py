@@ -161,7 +161,7 @@ def make_feed(data: Sequence[Data], encoder: Encoder, objectives: Objectives, se
 
     def ready(table: Table) -> Source:
         if table.kind == "texts" and views.in_text:
-            return Viewed(table, passing(table))
+            return Viewed.of(table, passing(table))
         return Tokenised.of(table, kind(table), encoder, guide, teacher)
 
     sources = [ready(table) for table in tables]
