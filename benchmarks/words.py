@@ -59,7 +59,8 @@ def row(name: str, values: list[list[float]], places: int = 3) -> str:
 def sentences_of(corpus: Corpus) -> list[list[str]]:
     """The corpus as gensim takes it: lists of words, without those that are too rare."""
     ids = corpus.part(0, corpus.length)
-    names = [corpus.tokenizer.id_to_token(number) for number in range(len(corpus.counts))]
+    tokenizer = corpus.open_tokenizer()
+    names = [tokenizer.id_to_token(number) for number in range(len(corpus.counts))]
     return [[names[number] for number in line[line != END]] for line in np.split(ids, np.flatnonzero(ids == END) + 1)]
 
 
@@ -69,7 +70,7 @@ def ours_of(data: Path, seed: int, epochs: int) -> tuple[WordVectors, float, flo
     outcome = train_words(
         english(data),
         settings=nf.Settings(seed=seed, threads=2, epochs=epochs),
-        watch=lambda moment: spent.append((moment.progress, time.process_time())),
+        watch=lambda moment: spent.append((moment.progress, time.process_time())) if moment.runs else None,
     )
     words = outcome.words * epochs * (spent[-1][0] - spent[0][0])
     return outcome.vectors, outcome.words_per_second, words / (spent[-1][1] - spent[0][1])
@@ -87,9 +88,10 @@ def gensims(corpus: Corpus, sentences: list[list[str]], seed: int, epochs: int) 
     model.train(sentences, total_examples=model.corpus_count, epochs=epochs)
     seconds, processor = time.monotonic() - started, time.process_time() - processor
     vectors = np.zeros((len(corpus.counts), 100), np.float32)
+    tokenizer = corpus.open_tokenizer()
     for number in range(1, len(vectors)):
-        vectors[number] = model.wv[corpus.tokenizer.id_to_token(number)]
-    return WordVectors(corpus.tokenizer, vectors), corpus.read * epochs / seconds, corpus.read * epochs / processor
+        vectors[number] = model.wv[tokenizer.id_to_token(number)]
+    return WordVectors(tokenizer, vectors), corpus.read * epochs / seconds, corpus.read * epochs / processor
 
 
 def peer(data: Path, seeds: list[int], epochs: int) -> None:

@@ -27,11 +27,12 @@ def read(folder: Path, *sources: Path | str, least: int = 1) -> Corpus:
 def texts(corpus: Corpus) -> list[str]:
     """The lines of the file of ids."""
     lines: list[list[str]] = [[]]
+    tokenizer = corpus.open_tokenizer()
     for number in corpus.part(0, corpus.length).tolist():
         if number == END:
             lines.append([])
         else:
-            lines[-1].append(corpus.tokenizer.id_to_token(number))
+            lines[-1].append(tokenizer.id_to_token(number))
     assert lines[-1] == []
     return [" ".join(line) for line in lines[:-1]]
 

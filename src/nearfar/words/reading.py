@@ -46,10 +46,12 @@ class Text:
     Attributes:
         parts: files of plain text, or streams.
         source: for messages.
+        watch: called with the number of lines that a pass has read.
     """
 
     parts: Sequence[Path | Stream]
     source: str
+    watch: Callable[[int], None] = lambda lines: None
 
     def lines(self, faults: Faults) -> Iterator[Sequence[str]]:
         """A pass over all texts.
@@ -57,8 +59,12 @@ class Text:
         Raises:
             InputError: a file cannot be read.
         """
+        done = 0
         for part in self.parts:
-            yield from read_lines(part, faults) if isinstance(part, Path) else _texts(part)
+            for run in read_lines(part, faults) if isinstance(part, Path) else _texts(part):
+                yield run
+                done += len(run)
+                self.watch(done)
 
     def stamp(self) -> list[Any]:
         """What changes when a file does: names, sizes and times."""
@@ -72,6 +78,7 @@ def open_text(
     *,
     columns: Mapping[str, Sequence[str]] | None = None,
     where: Mapping[str, Sequence[str]] | None = None,
+    watch: Callable[[int], None] = lambda lines: None,
 ) -> Text:
     """The texts of files, folders, tables, or standard input.
 
@@ -80,6 +87,7 @@ def open_text(
             names; "-" for plain text from standard input.
         place: a folder that takes a copy of standard input, which is read twice.
         columns, where: of tables, as of `read_table`.
+        watch: see `Text`.
 
     Raises:
         InputError: there is no such source.
@@ -96,7 +104,7 @@ def open_text(
             parts += [_open(one, columns, where) for one in inside]
         else:
             parts.append(_open(path, columns, where) if path.is_file() else read_stream(source))
-    return Text(parts, ", ".join(map(str, sources)))
+    return Text(parts, ", ".join(map(str, sources)), watch)
 
 
 def _open(

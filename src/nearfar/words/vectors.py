@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from nearfar.analysis.vectors import unit
 from nearfar.data import Table
 from nearfar.encoders.static import vocabulary_of
 from nearfar.errors import InputError
-from nearfar.words.corpus import words_in
+from nearfar.words.corpus import TOKENIZER, word_tokenizer, words_in
 from nearfar.words.grams import Grams
 
 if TYPE_CHECKING:
@@ -36,14 +37,15 @@ class WordVectors:
     """A vector for each word of a vocabulary, and with n-grams for any other word too.
 
     Attributes:
-        tokenizer: from texts to words, whose numbers are rows.
+        vocabulary: the tokenizer from texts to words, whose numbers are rows, or its file, which is read when it is
+            needed: the words take a quarter of what their vectors of width 100 do.
         vectors: ``(V, d)``; row 0 stands for unknown words and is 0.
         outputs: ``(V, d)`` the words' vectors as middles of a window, or None where they were not kept.
         grams: the n-grams, or None.
         gram_vectors: ``(G, d)`` of them, or None.
     """
 
-    tokenizer: Tokenizer
+    vocabulary: Tokenizer | Path
     vectors: Vectors
     outputs: Vectors | None = None
     grams: Grams | None = None
@@ -70,7 +72,7 @@ class WordVectors:
         place = Path(folder)
         try:
             modules = json.loads((place / "modules.json").read_text("utf-8"))
-            text = (place / "tokenizer.json").read_text("utf-8")
+            text = (place / TOKENIZER).read_text("utf-8")
             is_words = len(modules) == 1 and json.loads(text)["model"]["type"] == "WordLevel"
         except (OSError, ValueError, KeyError):
             return None
@@ -90,7 +92,11 @@ class WordVectors:
         A text is then the mean of its known words' vectors; words that only n-grams know are for `WordVectors` alone.
         """
         place = Path(folder)
-        self.model().save(str(place), create_model_card=False)
+        _model(word_tokenizer(), self.vectors).save(str(place), create_model_card=False)
+        if isinstance(self.vocabulary, Path):
+            shutil.copyfile(self.vocabulary, place / TOKENIZER)
+        else:
+            self.vocabulary.save(str(place / TOKENIZER))
         if self.outputs is not None:
             np.save(place / OUTPUTS, self.outputs)
         if self.grams is not None and self.gram_vectors is not None:
@@ -99,12 +105,14 @@ class WordVectors:
 
     def model(self) -> SentenceTransformer:
         """A SentenceTransformer over the same vectors."""
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+        return _model(self.tokenizer, self.vectors)
 
-        module = StaticEmbedding(self.tokenizer, torch.from_numpy(self.vectors))
-        return SentenceTransformer(modules=[module], device="cpu")
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """From texts to words."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.vocabulary)) if isinstance(self.vocabulary, Path) else self.vocabulary
 
     @cached_property
     def words(self) -> list[str]:
@@ -208,6 +216,14 @@ class WordVectors:
                     file.write(f"{word} ".encode() + vector.astype("<f4").tobytes() + b"\n")
                 else:
                     file.write(f"{word} {' '.join(f'{number:.9g}' for number in vector.tolist())}\n".encode())
+
+
+def _model(tokenizer: Tokenizer, vectors: Vectors) -> SentenceTransformer:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, torch.from_numpy(vectors))], device="cpu")
 
 
 def words_of(tokenizer: Tokenizer) -> list[str]:
