@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 
 from nearfar import WordVectors
 from tests.commands.conftest import Run
@@ -50,6 +51,11 @@ def test_train_evaluate_nearest(run: Run, text: Path, similar: Path, tmp_path: P
     assert len(record["history"]) == 5
     assert "<svg" in (out / "report.html").read_text("utf-8")
     assert {"model.safetensors", "tokenizer.json", "outputs.npy"} <= {path.name for path in out.iterdir()}
+    card = (out / "README.md").read_text("utf-8")
+    assert "16 numbers for each of 16 words" in card
+    assert "| words | 22 | spearman |" in card
+    assert "| lora" not in card
+    assert ModelCard(card).data.tags
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "similar.tsv"]
     result = run("evaluate", out, similar, "--json", tmp_path / "f.json")
     assert result.status == 0, result.err
@@ -100,6 +106,25 @@ def test_a_killed_run_goes_on_and_ends_the_same(run: Run, tmp_path: Path) -> Non
     assert sorted(one.name for one in tmp_path.iterdir()) == ["c.txt", "m", "whole"]
 
 
+def test_the_recorded_run_wants_the_recorded_corpus(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "c.txt"
+    path.write_text("\n".join(corpus(200)), "utf-8")
+    assert run("train", path, "-o", tmp_path / "m", *SMALL, "--epochs", 2).status == 0
+    again = ("train", "--config", tmp_path / "m/nearfar.json")
+    assert run(*again, "-o", tmp_path / "same").status == 0
+    assert_same_folder(tmp_path / "same", tmp_path / "m")
+    assert run(*again, "-o", tmp_path / "fewer", "--min-count", 100).status == 0
+    path.write_text("\n".join(corpus(201)), "utf-8")
+    result = run(*again, "-o", tmp_path / "other")
+    assert result.status == 2
+    assert "found 2,010 words with fingerprint" in result.err.replace("\n", " ")
+    assert "the data has changed" in result.err
+    assert not [one for one in tmp_path.iterdir() if one.name.startswith("other")]
+    result = run(*again, path, "-o", tmp_path / "other")
+    assert result.status == 0
+    assert "other data than recorded" in result.out.replace("\n", " ")
+
+
 def test_standard_input_of_any_bytes(run: Run, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"caf\xe9 lion\n" + text.read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -119,6 +144,8 @@ def test_standard_input_of_any_bytes(run: Run, text: Path, tmp_path: Path, monke
         (b"", (), "no word"),
         (b"a b\n" * 9, ("--objective", "triplet"), "wanted one of words: neg, nce, infonce"),
         (b"a b\n" * 9, ("--batch-size", 8), "--batch-size"),
+        (b"a b\n" * 9, ("--open",), "--open: found it with words"),
+        (b"a b\n" * 9, ("--where", "x=y"), "--where: found it for plain text"),
     ],
 )
 def test_bad_input(content: bytes, options: tuple[object, ...], said: str, run: Run, tmp_path: Path) -> None:

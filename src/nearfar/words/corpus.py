@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -47,6 +47,7 @@ class Corpus:
         read: words of the corpus, rare ones included.
         source: what it was read from.
         fingerprint: of the text.
+        examples: some words and their rows, for the model card.
         faults: lines that were no UTF-8.
     """
 
@@ -57,6 +58,7 @@ class Corpus:
     source: str
     fingerprint: str
     faults: Faults
+    examples: Mapping[str, int]
 
     @property
     def kept(self) -> int:
@@ -123,15 +125,22 @@ def read_corpus(text: Text, folder: Path, *, least: int, most: int | None = None
         file.flush()
         os.fsync(file.fileno())
     read, counts[0] = int(counts.sum()), 0
-    corpus = Corpus(folder / IDS, length, counts, read, text.source, digest.hexdigest(), faults)
+    corpus = Corpus(folder / IDS, length, counts, read, text.source, digest.hexdigest(), faults, _examples(tokenizer))
     _remember(corpus, folder, [text.stamp(), least, most])
     return corpus
+
+
+def _examples(tokenizer: Tokenizer) -> dict[str, int]:
+    """Three words behind the hundred most frequent ones, or the last there are."""
+    size = tokenizer.get_vocab_size()
+    first = max(1, min(100, size - 3))
+    return {tokenizer.id_to_token(row): row for row in range(first, min(size, first + 3))}
 
 
 def _remember(corpus: Corpus, folder: Path, made_of: list[Any]) -> None:
     """Write what `open_corpus` needs; the record comes last, so that half a corpus is none."""
     np.save(folder / COUNTS, corpus.counts)
-    names = ("length", "read", "source", "fingerprint")
+    names = ("length", "read", "source", "fingerprint", "examples")
     record = {name: getattr(corpus, name) for name in names} | {"made_of": made_of, "faults": vars(corpus.faults)}
     (folder / RECORD).write_text(json.dumps(record), "utf-8")
 

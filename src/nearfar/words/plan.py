@@ -25,8 +25,8 @@ KNOWN = frozenset({
 })  # fmt: skip
 """Settings that words heed; any other has to be left as it is."""
 
-WIDEST = 10_000
-"""Words of a window on each side: what `kernels.LONGEST` takes together."""
+MOST = 10_000
+"""Words of a window on each side, which is what `kernels.LONGEST` takes together, and of its noise."""
 
 
 def resolved(settings: Settings) -> Settings:
@@ -39,8 +39,9 @@ def resolved(settings: Settings) -> Settings:
         found = getattr(settings, name)
         if name not in KNOWN and found != about.default:
             raise InputError(f"--{name.replace('_', '-')}: found {found!r}, wanted none: it has no place in words")
-    if settings.window > WIDEST:
-        raise InputError(f"--window: found {settings.window}, wanted {WIDEST:,} or less")
+    for name in ("window", "noise"):
+        if (found := getattr(settings, name)) > MOST:
+            raise InputError(f"--{name}: found {found:,}, wanted {MOST:,} or less")
     objective = settings.objective if "objective" in settings.model_fields_set else "neg"
     if objective not in OBJECTIVES:
         raise InputError(f"--objective: found {objective!r}, wanted one of words: {', '.join(OBJECTIVES)}")

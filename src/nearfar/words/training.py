@@ -70,6 +70,7 @@ class WordOutcome:
         biases: ``(V,)`` of the words as middles, by NCE; else 0.
         settings: with every None resolved.
         corpus: what nearfar.json says of it.
+        examples: some words and their rows.
         words: of the corpus, rare ones counted in.
         evaluate_on: tables that were measured on.
         measurements: of `vectors`, with bootstrap intervals.
@@ -84,6 +85,7 @@ class WordOutcome:
     biases: np.ndarray
     settings: Settings
     corpus: Mapping[str, Any]
+    examples: Mapping[str, int]
     words: int
     evaluate_on: Sequence[Table] = ()
     measurements: tuple[Measurement, ...] = ()
@@ -180,10 +182,8 @@ def _parts(corpus: Corpus, subwords: bool) -> tuple[Grams | None, Rows]:
 
 
 def _check_size(corpus: Corpus, settings: Settings, rows: int) -> None:
-    """Raise an InputError where the vectors do not fit into memory, or noise is more than there are words."""
+    """Raise an InputError where the vectors do not fit into memory."""
     words = len(corpus.counts) - 1
-    if settings.noise > words:
-        raise InputError(f"--noise: found {settings.noise:,}, wanted no more than there are words, {words:,}")
     wanted, free = 4 * (settings.width or 0) * (rows + len(corpus.counts)), free_bytes(torch.device("cpu"))
     if wanted > free:
         raise InputError(
@@ -320,6 +320,7 @@ class _Run:
             self.model.biases,
             self.settings,
             self.about,
+            self.corpus.examples,
             self.corpus.read,
             self.tables,
             tuple(vectors.measure(table) for table in self.tables),
