@@ -236,10 +236,11 @@ def objectives(data: Path, epochs: int, pictures: Path | None) -> None:
             print(f"<!-- {name} {word}: {', '.join(near for near, _ in outcome.vectors.nearest(word, count=6))} -->")
     if pictures:
         pictures.mkdir(parents=True, exist_ok=True)
-        (pictures / "words-norms.svg").write_text(
-            line_chart(lines, x="log10 of a word's share of the corpus", y="mean norm")
-        )
-        (pictures / "words-partition.svg").write_text(histogram_chart(samples, x="log of the partition function"))
+        for name, drawn in (
+            ("norms", line_chart(lines, x="log10 of a word's share of the corpus", y="mean norm")),
+            ("partition", histogram_chart(samples, x="log of the partition function")),
+        ):  # on white, since the site may be dark
+            (pictures / f"words-{name}.svg").write_text(drawn.replace("<svg ", '<svg style="background:#fff" ', 1))
 
 
 def main() -> None:

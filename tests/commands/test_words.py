@@ -99,6 +99,10 @@ def test_a_killed_run_goes_on_and_ends_the_same(run: Run, tmp_path: Path) -> Non
     refused = run(*line.words, "-o", line.out)
     assert refused.status == 2
     assert "--resume" in refused.err
+    kept = sorted(tmp_path.glob("m.checkpoints/*/*"))
+    refused = run(*line.words, "-o", line.out, "--resume", "--window", 3)
+    assert "window was 5, is 3" in refused.err
+    assert sorted(tmp_path.glob("m.checkpoints/*/*")) == kept
     done = run(*line.words, "-o", line.out, "--resume")
     assert done.status == 0, done.err
     assert "goes on from" in done.out.replace("\n", "")
@@ -155,7 +159,19 @@ def test_bad_input(content: bytes, options: tuple[object, ...], said: str, run: 
     assert result.status == 2
     assert said in result.err
     assert result.err.count("\n") == 1
-    assert [one.name for one in tmp_path.iterdir() if one.name != "m.checkpoints"] == ["c.txt"]
+    assert [one.name for one in tmp_path.iterdir()] == ["c.txt"]
+
+
+def test_words_are_trained_by_train_alone(run: Run, text: Path) -> None:
+    result = run("rate", text, "--encoder", "words")
+    assert result.status == 2
+    assert "wanted it in nearfar train" in result.err
+
+
+def test_a_corpus_that_is_not_there_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    for source in (tmp_path / "nothing.txt", tmp_path):
+        assert run("train", source, "-o", tmp_path / "m", "--encoder", "words").status == 2
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.heavy

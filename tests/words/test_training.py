@@ -181,6 +181,7 @@ def test_it_is_compiled_once_whatever_runs(path: Path, tmp_path: Path) -> None:
 def test_who_waits_for_the_compiler_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = threading.Event()
     monkeypatch.setattr(training, "compile_", lambda: told.wait(60))
+    monkeypatch.setattr(training, "PATIENCE", 0.0)
     moments: list[Moment] = []
 
     def watch(moment: Moment) -> None:

@@ -21,6 +21,7 @@ from nearfar.data import Table
 from nearfar.encoders.memory import free_bytes
 from nearfar.errors import InputError
 from nearfar.settings import Settings
+from nearfar.training.checkpoints import checkpoints_in
 from nearfar.training.identity import NO_MATTER
 from nearfar.training.journal import entry_of, figures_of
 from nearfar.training.keeping import Checkpoints, Keeper
@@ -57,6 +58,9 @@ class Moment:
     note: str = ""
     stage: str = "training"
 
+
+PATIENCE = 2.0
+"""Seconds of waiting for the compiler, or for what it left before, that are not worth a word."""
 
 COMPILING = "waits for numba, which compiles the training, once for this version of nearfar on this machine"
 
@@ -138,15 +142,15 @@ def train_words(
         compiler = ThreadPoolExecutor(1)
         stack.callback(compiler.shutdown, wait=False)
         compiled = compiler.submit(compile_)  # while the corpus is read
-        text = open_text(sources, folder, columns=columns, where=where, watch=partial(_reading, watch))
         try:
+            text = open_text(sources, folder, columns=columns, where=where, watch=partial(_reading, watch))
             read = _corpus(text, folder, settings, checkpoints)
             check(read.described())
+            return _Run(read, settings, evaluate_on, watch, checkpoints).run(compiled)
         except InputError:
-            if checkpoints:
+            if checkpoints and not checkpoints_in(checkpoints.folder):  # else an unfinished run needs it
                 forget_corpus(checkpoints)
             raise
-        return _Run(read, settings, evaluate_on, watch, checkpoints).run(compiled)
 
 
 def _reading(watch: Callable[[Moment], None], lines: int) -> None:
@@ -224,9 +228,11 @@ class _Run:
             self.notes.append(found[1])
         for note in self.notes:
             self._show(note=note)
-        if not compiled.done():
+        try:
+            compiled.result(timeout=PATIENCE)
+        except TimeoutError:
             self._show(note=COMPILING, stage="compiling")
-        compiled.result()
+            compiled.result()
         try:
             while self.place < self.learner.runs:
                 self._stretch()

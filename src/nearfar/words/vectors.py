@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 
-OUTPUTS, GRAMS, GRAM_VECTORS = "outputs.npy", "grams.txt", "grams.npy"
+WEIGHTS, OUTPUTS, GRAMS, GRAM_VECTORS = "model.safetensors", "outputs.npy", "grams.txt", "grams.npy"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class WordVectors:
         """What `save` wrote.
 
         Raises:
-            InputError: the folder holds no word vectors.
+            InputError: the folder holds no word vectors, or damaged ones.
         """
         found = cls.find(folder)
         if found is None:
@@ -65,8 +65,11 @@ class WordVectors:
 
     @classmethod
     def find(cls, folder: str | Path) -> WordVectors | None:
-        """What `save` wrote, or None where the folder holds another model."""
-        from safetensors.numpy import load_file
+        """What `save` wrote, or None where the folder holds another model.
+
+        Raises:
+            InputError: the folder holds word vectors that are damaged.
+        """
         from tokenizers import Tokenizer
 
         place = Path(folder)
@@ -78,13 +81,13 @@ class WordVectors:
             return None
         if not is_words:
             return None
-        vectors = load_file(place / "model.safetensors")["embedding.weight"]
-        outputs = np.load(place / OUTPUTS, mmap_mode="r") if (place / OUTPUTS).is_file() else None
-        grams, gram_vectors = None, None
+        tokenizer, grams, gram_vectors = Tokenizer.from_str(text), None, None
+        vectors = _rows(place / WEIGHTS, tokenizer.get_vocab_size())
+        outputs = _rows(place / OUTPUTS, len(vectors)) if (place / OUTPUTS).is_file() else None
         if (place / GRAMS).is_file():
             grams = Grams((place / GRAMS).read_text("utf-8").splitlines())
-            gram_vectors = np.load(place / GRAM_VECTORS, mmap_mode="r")
-        return cls(Tokenizer.from_str(text), vectors, outputs, grams, gram_vectors)
+            gram_vectors = _rows(place / GRAM_VECTORS, len(grams.names))
+        return cls(tokenizer, vectors, outputs, grams, gram_vectors)
 
     def save(self, folder: str | Path) -> None:
         """Write a folder of StaticEmbedding, which plain sentence-transformers opens, with what else there is.
@@ -186,7 +189,12 @@ class WordVectors:
         if not given[0] + given[1]:
             raise InputError("found no word, wanted at least one")
         towards, away = (unit(np.stack([self[word] for word in part])).sum(0) if part else 0.0 for part in given)
-        cosines = self._units @ unit(np.atleast_2d(towards - away))[0].astype(np.float32)
+        direction = unit(np.atleast_2d(towards - away))[0].astype(np.float32)
+        if not direction.any():
+            raise InputError(
+                f"found {' '.join(map(str, given[1]))} to be taken away, wanted words that leave something"
+            )
+        cosines = self._units @ direction
         cosines[[0, *map(self._row, given[0] + given[1])]] = -np.inf
         order = np.argsort(-cosines, kind="stable")[: min(count, int(np.isfinite(cosines).sum()))]
         return [(self.words[row - 1], float(cosines[row])) for row in order.tolist()]
@@ -216,6 +224,21 @@ class WordVectors:
                     file.write(f"{word} ".encode() + vector.astype("<f4").tobytes() + b"\n")
                 else:
                     file.write(f"{word} {' '.join(f'{number:.9g}' for number in vector.tolist())}\n".encode())
+
+
+def _rows(path: Path, count: int) -> Vectors:
+    """The matrix of a file, which is to have so many rows."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(path)["embedding.weight"] if path.name == WEIGHTS else np.load(path, mmap_mode="r")
+        shape = found.shape
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read ({str(error).partition('.')[0] or 'empty'})") from error
+    if len(shape) != 2 or len(found) != count:
+        raise InputError(f"{path}: found shape {shape}, wanted ({count}, d), a row for each name")
+    return found
 
 
 def _model(tokenizer: Tokenizer, vectors: Vectors) -> SentenceTransformer:
