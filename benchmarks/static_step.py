@@ -39,6 +39,8 @@ from nearfar.training.ready import make_model
 
 WARM = 3
 
+UNCOUNTED = "products beside it, measurements"
+
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "rows and tokens of the batch": [(TableFeed, "batches")],
     "duplicate groups": [(contrasting, "duplicate_groups"), (contrasting, "_negative_groups")],
@@ -52,7 +54,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "autograd, but for these": [(stepping.Accelerator, "backward")],
     "optimiser": [(rows.RowAdam, "step")],
     "readings": [(watching.Watching, "read"), (stepping, "norm_of")],
-    "measurements": [(loop._Run, "_measure")],
+    UNCOUNTED: [(loop._Run, "_show"), (loop._Run, "_measure")],
     "the loop and the rest of a step": [(loop._Run, "_step"), (loop._Run, "_keep")],
 }
 """What is timed, by name: each part without those that are called within it."""
@@ -102,9 +104,7 @@ class Clock:
                     function = inspect.getattr_static(owner, attribute)
                     plain = isinstance(function, staticmethod)
                     timed = self.wrapped(name, function.__func__ if plain else function)
-                    stack.enter_context(
-                        mock.patch.object(owner, attribute, staticmethod(timed) if plain else timed)
-                    )
+                    stack.enter_context(mock.patch.object(owner, attribute, staticmethod(timed) if plain else timed))
             yield
 
 
@@ -149,9 +149,9 @@ def report(name: str, table: nf.Table, make: Callable[[], Any], batch: int, seco
     steps = max(5, steps // 2)
     with clock.around(PARTS):
         run(table, make(), batch, steps, Beside(batch))
-    whole = sum(spent for part, spent in clock.spent.items() if part != "measurements")
+    whole = sum(spent for part, spent in clock.spent.items() if part != UNCOUNTED)
     for part in PARTS:
-        if part != "measurements":
+        if part != UNCOUNTED:
             print(f"{part:>42}: {1e3 * clock.spent[part] / steps:8.2f} ms a step, {clock.spent[part] / whole:5.1%}")
 
 
