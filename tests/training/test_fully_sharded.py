@@ -95,7 +95,7 @@ def refused(rank: int) -> dict[str, str]:
         table = nf.Table.from_columns({"anchor": every[:10], "positive": every[10:]})
         if name == "view":
             table = nf.Table.from_columns({"text": every})
-        given = {"encoder": get_model_path(), "batch_size": 4, "steps": 1, "held_out": 0.0} | settings
+        given = {"encoder": str(get_model_path()), "batch_size": 4, "steps": 1, "held_out": 0.0} | settings
         try:
             nf.train(table, settings=nf.Settings(**given))
         except InputError as error:

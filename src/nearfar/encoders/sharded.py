@@ -26,7 +26,8 @@ class ShardedEncoder:
 
     A forward pass puts a layer's parameters together for as long as the layer takes, and a backward pass hands each
     rank the gradient of its part, which wants all ranks at the same place: all encode equally many chunks, twice each,
-    and what learns, is saved or loaded is to be called on all of them. Without a gradient `embed` asks the whole encoder.
+    and what learns, is saved or loaded is to be called on all of them. Without a gradient `embed` asks the whole
+    encoder.
 
     Attributes:
         model: the whole encoder, as the last `fold` left it: what is measured and saved.
