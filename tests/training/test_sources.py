@@ -104,6 +104,17 @@ def test_rows_of_one_group_do_not_push_each_other(kind: str) -> None:
     assert ignored == {(i, j) for i in together for j in together if i != j}
 
 
+@pytest.mark.parametrize("kind", ["pairs", "views"])
+def test_an_anchor_is_not_pushed_from_itself_as_another_rows_positive(kind: str) -> None:
+    """a is near b, b near c: no anchor b may be far from the positive b, while a and c stay far from each other."""
+    made = nf.Table.from_columns({"anchor": list("abd"), "positive": list("bce")})
+    encoder = open_encoder(build_static(lambda: [list("abcde")], width=8))
+    contrast = Contrasting(encoder, True)(Tokenised.of(made, kind, encoder).batch(np.arange(3), epoch=0))
+    found = contrast.relation(slice(0, len(contrast))).ignored
+    ignored = {(int(i), int(j)) for i, j in zip(*found, strict=True) if i != j}
+    assert ignored == ({(1, 0)} if kind == "pairs" else {(1, 3), (3, 1)})
+
+
 def test_a_group_is_not_parted_when_rows_are_held_out() -> None:
     rows = range(400)
     columns = {"anchor": [f"a{i}" for i in rows], "positive": [f"b{i}" for i in rows], "group": [i // 3 for i in rows]}

@@ -79,7 +79,7 @@ class Variant:
 
 def without_negatives(table: Table) -> Table:
     """The same rows without their negatives."""
-    return Table(table.rows.remove_columns(list(table.negatives)), table.kind, table.source)
+    return Table(table.rows.remove_columns([*table.negatives, *table.taught]), table.kind, table.source)
 
 
 def variants_of(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nearfar.data import Table
+from nearfar.data.roles import NEGATIVE, is_taught
 from nearfar.data.streams import Stream
 from nearfar.data.views import View
 from nearfar.errors import InputError
-from nearfar.objectives import MarginMSELoss, Objective
+from nearfar.objectives import MarginMSELoss, Matryoshka, Objective
 from nearfar.settings import Settings
 
 Data = Table | Stream
@@ -24,11 +25,11 @@ def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> s
     Args:
         data: a table or stream.
         objective: what pulls and pushes.
-        taught: whether a teacher grades the pairs.
+        taught: whether a second model grades the pairs; the rows may bring scores of a teacher as well.
     """
-    if taught and _can_be_taught(data, objective):
+    if (taught or is_scored(data)) and _can_be_taught(data, objective):
         return "graded"
-    if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
+    if isinstance(_inner(objective), MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
     fitting = [kind for kind in KINDS.get(data.kind, ()) if kind in objective.contrasts]
     return next((kind for kind in fitting if not _lacks(kind, data)), None)
@@ -39,15 +40,20 @@ def _lacks(kind: str, data: Data) -> bool:
     return (kind in ("views", "sampled") and _negatives(data)) or (kind == "sampled" and isinstance(data, Stream))
 
 
+def _inner(objective: Objective) -> Objective:
+    """What an objective over several widths is made of."""
+    return objective.objective if isinstance(objective, Matryoshka) else objective
+
+
 def _can_be_taught(data: Data, objective: Objective) -> bool:
     """Whether the rows have what a teacher can grade; to Margin-MSE a lone positive says nothing."""
-    whole = _negatives(data) or not isinstance(objective, MarginMSELoss)
+    whole = _negatives(data) or not isinstance(_inner(objective), MarginMSELoss)
     return data.kind == "pairs" and "graded" in objective.contrasts and whole
 
 
 def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> None:
     """Raise an InputError unless `objective` can be trained on `data`; see `contrast_for`."""
-    name = type(objective).__name__
+    name = type(_inner(objective)).__name__
     if isinstance(data, Table):
         _check_rows(data)
     if contrast_for(data, objective, taught=taught) is not None:
@@ -56,11 +62,11 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
         raise InputError(
             f"{data.source}: found {data.kind}, which are there to be measured on, wanted {_wanted(objective)}"
         )
-    if isinstance(objective, MarginMSELoss):
+    if isinstance(_inner(objective), MarginMSELoss):
         found = f"{' and '.join(data.roles)} alone" if taught else "no teacher"
         raise InputError(
             f"{data.source}: found {found}, which {name} cannot learn from; wanted anchor, positive, negative and"
-            " --teacher"
+            " --teacher, or its scores in columns positive_score and negative_score"
         )
     if data.kind == "scored":
         raise InputError(
@@ -107,8 +113,13 @@ def check_suited(
             )
 
 
+def is_scored(data: Data) -> bool:
+    """Whether the rows bring a teacher's scores of their own."""
+    return any(map(is_taught, data.roles))
+
+
 def _negatives(data: Data) -> bool:
-    return any(role.startswith("negative") for role in data.roles)
+    return any(map(NEGATIVE.fullmatch, data.roles))
 
 
 def _check_rows(table: Table) -> None:

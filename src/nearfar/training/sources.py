@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from nearfar.data import Table
 from nearfar.data.groups import Ids, number_texts, numbers_of
-from nearfar.data.roles import GROUP, MARKS
+from nearfar.data.roles import GROUP, MARKS, is_mark
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
 from nearfar.encoders.prompts import prompt_of, prompted
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.teaching import Grades, Teach
+from nearfar.training.teaching import Grades, Teacher
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
@@ -75,7 +75,7 @@ class Tokenised:
 
     @classmethod
     def of(
-        cls, table: Table, kind: str, encoder: Encoder, guide: Embed | None = None, teacher: Teach | None = None
+        cls, table: Table, kind: str, encoder: Encoder, guide: Embed | None = None, teacher: Teacher | None = None
     ) -> Tokenised:
         """Tokenise a table, number its texts, and ask the guide once for each text, the teacher for each pair."""
         roles = table.text_roles
@@ -83,11 +83,12 @@ class Tokenised:
         tokens = {
             role: encoder.tokenise(prompted(batch[role], prompts[role]) for batch in table.batches()) for role in roles
         }
-        ids = {role: number_texts(table, role) for role in table.roles if role != "score"}
+        named = (role for role in (*roles, "label", GROUP) if role in table.roles)
+        ids = {role: number_texts(table, role) for role in named}
         found = {} if guide is None else {role: guide(table.column(role)) for role in roles}
-        texts = {role: table.column(role) for role in roles} if teacher else {}
+        taught = teacher.grades(table.roles, table.column) if teacher and kind == "graded" else None
         shares = _log_shares(kind, ids[roles[:2][-1]])
-        return cls(table, kind, tokens, ids, found, _taught(kind, texts, teacher), shares)
+        return cls(table, kind, tokens, ids, found, taught, shares)
 
     def batch(self, rows: Ids, epoch: int) -> Batch:
         """The batch of these rows, in any epoch the same."""
@@ -138,11 +139,11 @@ class Passing:
     views: Views
     seed: int
     guide: Embed | None = None
-    teacher: Teach | None = None
+    teacher: Teacher | None = None
 
     def batch(self, texts: Mapping[str, Sequence[Any]], rows: Sequence[int], epoch: int) -> Batch:
         """The batch of these texts, by role; rows and epoch are what the views depend on."""
-        roles = [role for role in texts if role not in MARKS]
+        roles = [role for role in texts if not is_mark(role)]
         columns = [list(texts[role]) for role in roles[:2]]
         if negatives := [text for role in roles[2:] for text in texts[role]]:
             columns.append(negatives)
@@ -150,7 +151,8 @@ class Passing:
         viewed = roles == ["text"] and self.kind != "labelled"
         if viewed:
             original, columns = 2 * columns, list(self.views.pairs(columns[0], rows, seed=self.seed, epoch=epoch))
-        taught = _taught(self.kind, {role: texts[role] for role in roles}, self.teacher)
+        asked = self.teacher if self.kind == "graded" else None
+        taught = None if asked is None else asked.grades([*texts], texts.__getitem__)
         marks = next((texts[role] for role in MARKS if role in texts), None)
         guided = () if self.guide is None else tuple(map(self.guide, original[:1] if viewed else original))
         return Batch(
@@ -201,14 +203,6 @@ def _log_shares(kind: str, texts: Ids) -> Vectors | None:
         return None
     _, which, counts = np.unique(texts, return_inverse=True, return_counts=True)
     return np.log(counts[which] / len(texts)).astype(np.float32)
-
-
-def _taught(kind: str, texts: Mapping[str, Sequence[str]], teacher: Teach | None) -> Grades | None:
-    """What a teacher says of anchors and their candidates, where a contrast is made of it."""
-    if teacher is None or kind != "graded" or "anchor" not in texts:
-        return None
-    anchors, *candidates = texts.values()
-    return teacher(anchors, candidates)
 
 
 @dataclass(frozen=True)
