@@ -74,7 +74,8 @@ class NCELoss(LogisticLoss):
 
     (Gutmann & Hyvarinen 2010, eq. 3; with k samples a datum: Mnih & Teh 2012, eq. 8.) The score then tends to the
     log-probability of the data, with the normaliser 1. Made for `nearfar.sampled` with the log-probabilities given;
-    k is the number of noise samples that an anchor sees.
+    k is the number of noise samples that an anchor sees. Vectors of length 1 cannot score so low as the log-probability
+    of most texts is: give them a factor, or expect little.
 
     Args:
         reduction: "mean", "sum" or "none".
@@ -92,12 +93,16 @@ class NCELoss(LogisticLoss):
     def __post_init__(self) -> None:
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
 
+    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
+        told = near.any * (far > 0)  # where nothing was drawn there is nothing to tell apart
+        return near.share * told, told, told
+
     def space(self, contrast: Contrast) -> Space:
         if contrast.log_noise is None:
             raise ValueError(
                 "log_noise: found None, wanted the log-probabilities of positives and noise (without them: NEGLoss)"
             )
-        log_draws = math.log(contrast.columns - 1)  # of all but the positive
+        log_draws = math.log(max(contrast.columns - 1, 1))  # of all but the positive
         of_own, of_shared = (-(wide(log) + log_draws) for log in contrast.log_noise)
         return shifted(dot(contrast), 1.0, of_shared, of_own)
 
