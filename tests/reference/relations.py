@@ -129,13 +129,18 @@ def judged(
 def sampled(
     anchors: np.ndarray,
     positives: np.ndarray,
-    noise: np.ndarray,
+    noise: np.ndarray | None = None,
     log_noise_positive: Sequence[float] | None = None,
     log_noise: Sequence[float] | Sequence[Sequence[float]] | None = None,
     weights: Sequence[float] | None = None,
 ) -> Plain:
-    """Its own positive near, its own or everybody's noise far; log-probabilities of the noise for each candidate."""
+    """Its own positive near, its own or everybody's noise far; log-probabilities of the noise for each candidate.
+
+    Without noise the positives of the other rows are it.
+    """
     n = len(anchors)
+    if noise is None:
+        return replace(pairs(anchors, positives, weights=weights), log_noise=log_noise_positive)
     rows = noise if noise.ndim == 3 else [noise] * n
     plain = _own(anchors, [[[p], list(k)] for p, k in zip(positives, rows, strict=True)], weights)
     if log_noise is None:

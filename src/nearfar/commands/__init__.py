@@ -118,6 +118,8 @@ def told(error: Exception, options: Mapping[str, str]) -> tuple[str, int]:
         return f"{error.format_message()} (nearfar --help shows what there is)", 2
     if isinstance(error, OSError) and error.errno in _THEIRS:
         return f"{error.filename or 'output'}: {error.strerror}", 2
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error}); smaller data, --width or --batch-size needs less", 1
     return f"unexpected {type(error).__name__}: {error} (--debug shows the traceback)", 1
 
 

@@ -103,8 +103,8 @@ class Alarms:
 
 
 def _shared(reading: Reading, kind: str, rows: int) -> str:
-    """Rows of one text: they are grouped, or have one label, and yet each of them tells less."""
-    if kind == "graded" or reading.shared < SHARED:
+    """Rows of one text: they are grouped, or have one label, and yet each of them tells less; NCE counts with them."""
+    if kind in ("graded", "sampled") or reading.shared < SHARED:
         return ""
     kept = (
         "they have no say about each other" if kind != "labelled" else "those of one label learn nothing of each other"

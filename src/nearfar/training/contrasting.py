@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nearfar.contrasts import Contrast, graded, labelled, pairs, views
+from nearfar.contrasts import Contrast, graded, labelled, pairs, sampled, views
 from nearfar.data.groups import Ids, duplicate_groups, groups_of_negatives
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
@@ -54,6 +54,8 @@ class Contrasting:
             assert marks is not None
             one = None if guide is None else guide[0]
             return labelled(first, marks, guide=one, guide_margin=self.guide_margin, queue=queue)
+        if batch.log_shares is not None:
+            return sampled(first, others[0], log_noise_positive=torch.from_numpy(batch.log_shares))
         named = () if batch.marks is None else (batch.marks,)
         ids = duplicate_groups((*batch.ids[:2], *named))
         options: dict[str, Any] = {
