@@ -158,7 +158,9 @@ def check_settings(settings: Settings) -> None:
 
     build_objective(settings.objective, temperature=settings.temperature)
     for word in settings.objective_for:
-        parse_objective(word.partition("=")[2])
+        _, named, text = word.partition("=")
+        if named:  # else training says what is missing
+            parse_objective(text)
 
 
 def run(

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from nearfar.data import Table
 from nearfar.errors import InputError
 from nearfar.training.fitting import Data
+from nearfar.training.ranks import place
 
 VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
 
@@ -27,8 +30,9 @@ def described(data: Data) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that a model depends on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
+    """Of Python and of the packages that a model depends on, and in how many parts its sums are added up."""
+    parts = {"threads": str(torch.get_num_threads()), "ranks": str(place()[1])}
+    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}, **parts}
 
 
 def check_unchanged(recorded: Sequence[Mapping[str, Any]], data: Sequence[Mapping[str, Any]], record: str) -> None:
@@ -64,7 +68,7 @@ def notes_of(record: Mapping[str, Any], now: Sequence[Mapping[str, Any]], anew: 
     if other := [
         f"{name} {here[name]}, not {was}" for name, was in record["versions"].items() if here.get(name, was) != was
     ]:
-        yield f"other versions than recorded, whose figures may differ: {'; '.join(other)}"
+        yield f"other than recorded, so that figures may differ: {'; '.join(other)}"
     if record.get("interrupted"):
         yield "the recorded run was interrupted, and this one goes on to its end"
 

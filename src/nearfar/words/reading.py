@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.data.readers import READERS, format_of, open_bytes
-from nearfar.data.roles import MARKS
+from nearfar.data.roles import is_mark
 from nearfar.data.streams import STANDARD_INPUT, Stream, read_stream
 from nearfar.errors import InputError
 
@@ -129,8 +129,8 @@ def _spooled(place: Path) -> Path:
 
 
 def _texts(stream: Stream) -> Iterator[Sequence[str]]:
-    roles = [role for role in stream.roles if role not in MARKS]
-    for batch in stream.open():
+    roles = [role for role in stream.roles if not is_mark(role)]
+    for batch in stream.open(None):
         for role in roles:
             yield batch.column(role).to_pylist()
 

@@ -308,6 +308,7 @@ class _Run:
         return {
             "settings": self.settings.model_dump(exclude={*NO_MATTER, "threads"}),
             "objective": self.settings.objective,
+            "parameters": {},
             "data": [{name: self.about[name] for name in ("source", "rows", "fingerprint")}],
             "evaluate_on": [described(table) for table in self.tables],
             "encoder": {"shapes": [list(self.model.inputs.shape), list(self.model.outputs.shape)]},
