@@ -30,7 +30,7 @@ END = -1
 WORD = r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}\p{N}]+)*"
 """Letters, marks and digits, and apostrophes between them."""
 
-CHUNKS = 1 << 17
+CHUNKS = 1 << 15
 """Pieces between white space that are kept in memory: most of a text is the same few again and again."""
 
 IDS, COUNTS, TOKENIZER, RECORD = "ids.int32", "counts.npy", "tokenizer.json", "corpus.json"
