@@ -41,10 +41,10 @@ BATCH, WIDTH, VOCABULARY, STEPS, ROUNDS = 1024, 256, 16_000, 30, 3
 MakeModel = Callable[[], SentenceTransformer]
 
 
-def triples() -> nf.Table:
+def triples(path: str | None) -> nf.Table:
     """The table that is named, or a made-up one of 10,240 rows."""
-    if len(sys.argv) > 1:
-        table = nf.read_table(sys.argv[1])
+    if path:
+        table = nf.read_table(path)
     else:
         generator = np.random.default_rng(0)
         words = [
@@ -129,7 +129,7 @@ def compare(name: str, table: nf.Table, make: MakeModel) -> None:
 
 
 def main() -> None:
-    table = triples()
+    table = triples(sys.argv[1] if len(sys.argv) > 1 else None)
     compare("BERT's tokenizer", table, bert_words)
     compare("its own tokenizer", table, lambda: make_model([table], nf.Settings(width=WIDTH, vocabulary=VOCABULARY)))
 

@@ -263,9 +263,13 @@ def built(model: type[Model], values: dict[str, Any], source: str, what: str) ->
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        found = repr(first["input"])
-        found = found if len(found) <= 60 else f"{found[:57]}..."
-        raise InputError(f"{source}: {name}: found {found}, wanted {wanted}") from None
+        name = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InputError(f"{source}: {name}: {fault_of(error)}") from None
+
+
+def fault_of(error: ValidationError) -> str:
+    """What was found and what was wanted, of the first fault that pydantic names."""
+    first = error.errors()[0]
+    found = repr(first["input"])
+    found = found if len(found) <= 60 else f"{found[:57]}..."
+    return f"found {found}, wanted {first['msg'].removeprefix('Input should be ').removeprefix('Value error, ')}"

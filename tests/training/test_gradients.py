@@ -64,9 +64,9 @@ def test_accumulation_is_the_mean_gradient_of_batches() -> None:
     assert joined[1]["batch_loss"] == pytest.approx(sum(losses[2:]) / 2, rel=1e-6)
 
 
-def test_ranks_with_parts_of_a_model_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.FSDP)
-    with pytest.raises(nf.InputError, match="accelerate: found FSDP, wanted ranks that hold the whole encoder"):
+def test_deepspeed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.DEEPSPEED)
+    with pytest.raises(nf.InputError, match="accelerate: found DeepSpeed, wanted plain ranks or FSDP"):
         make_accelerator(None)
 
 

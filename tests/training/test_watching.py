@@ -119,12 +119,6 @@ def doubled(times: int) -> nf.Table:
     return nf.Table.from_columns({"anchor": anchors, "positive": [b for _, b in rows]})
 
 
-def crossed() -> nf.Table:
-    """Each anchor is the positive of another row."""
-    rows = [a for a, _ in sentences(60, seed=4)]
-    return nf.Table.from_columns({"anchor": rows, "positive": [*rows[1:], rows[0]]})
-
-
 def contradicting() -> nf.Table:
     rows = [a for a, _ in sentences(40, seed=5)]
     return nf.Table.from_columns({"text": rows + rows, "label": ["one"] * 40 + ["two"] * 40})
@@ -133,7 +127,6 @@ def contradicting() -> nf.Table:
 DOUBTFUL: dict[str, tuple[Callable[[], nf.Table], list[str]]] = {
     "none": (table, []),
     "anchors of many rows": (lambda: doubled(30), ["duplicates"]),
-    "anchors that are positives": (crossed, ["contradictions"]),
     "texts of two labels": (contradicting, ["duplicates", "contradictions"]),
 }
 

@@ -17,6 +17,9 @@ from torch.nn.functional import embedding_bag
 
 from nearfar.encoders.tokens import Tokens
 
+BLOCK = 512
+"""Rows that an optimiser steps at a time: their copies stay in the cache."""
+
 
 def mean_rows(vectors: Tensor, log_weights: Tensor | None, tokens: Tokens) -> Tensor:
     """The mean of each text's weighted vectors, ``exp(log_weights) * vectors``; 0 for a text without tokens.
@@ -42,9 +45,10 @@ class _MeanRows(torch.autograd.Function):
         ctx.save_for_backward(vectors, log_weights)
         ids = torch.from_numpy(tokens.ids).to(vectors.device)
         offsets = torch.from_numpy(tokens.offsets[:-1].astype(np.int32)).to(vectors.device)
-        weights = torch.from_numpy(_shares(tokens)).to(vectors)
+        ctx.shares = _shares(tokens)
+        weights = torch.from_numpy(ctx.shares).to(vectors)
         if log_weights is not None:
-            weights *= log_weights[:, 0].exp().index_select(0, ids)
+            weights = weights * log_weights[:, 0].exp().index_select(0, ids)
         return embedding_bag(ids, vectors, offsets, mode="sum", per_sample_weights=weights)
 
     @staticmethod
@@ -53,7 +57,7 @@ class _MeanRows(torch.autograd.Function):
             raise RuntimeError("mean_rows is differentiable once (found create_graph=True)")
         vectors, log_weights = ctx.saved_tensors
         rows, texts, offsets, shares = (
-            torch.from_numpy(a).to(upstream.device) for a in _transpose(ctx.tokens, vectors)
+            torch.from_numpy(a).to(upstream.device) for a in _transpose(ctx.tokens, ctx.shares, vectors)
         )
         # The transposed mean is itself a weighted bag: of texts, for each row.
         pull = embedding_bag(
@@ -79,17 +83,12 @@ def _shares(tokens: Tokens) -> np.ndarray[Any, Any]:
     return np.repeat((1 / np.maximum(tokens.lengths, 1)).astype(np.float32), tokens.lengths)
 
 
-def _transpose(tokens: Tokens, vectors: Tensor) -> tuple[np.ndarray[Any, Any], ...]:
+def _transpose(tokens: Tokens, shares: np.ndarray[Any, Any], vectors: Tensor) -> tuple[np.ndarray[Any, Any], ...]:
     """The rows that occur, and for each of them the texts it is in with its share of each text's mean."""
-    seen = np.zeros(len(vectors), bool)
-    seen[tokens.ids] = True
-    rows = np.flatnonzero(seen)
-    rank = np.cumsum(seen, dtype=np.int32) - 1
-    by_text = csr_array(
-        (_shares(tokens), rank[tokens.ids], tokens.offsets.astype(np.int32)), shape=(len(tokens), len(rows))
-    )
+    by_text = csr_array((shares, tokens.ids, tokens.offsets.astype(np.int32)), shape=(len(tokens), len(vectors)))
     by_row = by_text.tocsc()
-    return rows, by_row.indices, by_row.indptr[:-1], by_row.data
+    rows = np.flatnonzero(np.diff(by_row.indptr))
+    return rows, by_row.indices, by_row.indptr[rows], by_row.data
 
 
 class RowAdam(torch.optim.Optimizer):
@@ -132,10 +131,11 @@ class RowAdam(torch.optim.Optimizer):
         state["square"].index_copy_(0, rows, square)
         # Everything but the mean's direction is one number a row, so that memory is passed over once for it.
         size = group["lr"] / (1 - decay ** state["step"])
-        root = square.mul_(1 / (1 - decay_square ** state["step"])).sqrt_().add_(group["eps"])
-        mean = state["mean"].index_select(0, rows).lerp_(slope, 1 - decay)
-        _put_rows(state["mean"], rows, mean)
-        _put_rows(weight, rows, weight.index_select(0, rows).addcmul_(mean, root.reciprocal_(), value=-size))
+        root = square.mul_(1 / (1 - decay_square ** state["step"])).sqrt_().add_(group["eps"]).reciprocal_()
+        for some, part, inverse in zip(rows.split(BLOCK), slope.split(BLOCK), root.split(BLOCK), strict=True):
+            mean = state["mean"].index_select(0, some).lerp_(part, 1 - decay)
+            _put_rows(state["mean"], some, mean)
+            _put_rows(weight, some, weight.index_select(0, some).addcmul_(mean, inverse, value=-size))
 
 
 def _put_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:

@@ -118,8 +118,13 @@ class TransformerEncoder:
         return list(self.model.parameters())
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
-        learnt = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        return torch.optim.AdamW(learnt, lr=learning_rate, weight_decay=0.01)
+        return adamw(self.model, learning_rate)
+
+
+def adamw(model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """The optimiser of a transformer's parameters."""
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(learnt, lr=learning_rate, weight_decay=0.01)
 
 
 class _Changed:

@@ -54,7 +54,7 @@ def cached_encode(
 
     chosen, place = _distinct(rows, lambda: _is_random(model, rows, encode))
     order = chosen[rows.lengths[chosen].argsort(descending=True, stable=True)]
-    chunks = order.split(_chunk_sizes(rows.lengths[order].tolist(), chunk_tokens))
+    chunks = order.split(chunk_sizes(rows.lengths[order].tolist(), chunk_tokens))
     parameters = model.parameters() if isinstance(model, nn.Module) else ()
     embeddings = cached(encode, chunks, parameters=parameters, keep_bytes=keep_bytes)
     position = torch.empty(len(rows), dtype=torch.long, device=order.device)
@@ -112,7 +112,7 @@ def _distinct(rows: Padded | Bags, is_random: Callable[[], bool]) -> tuple[Tenso
     return place.unique(), place
 
 
-def _chunk_sizes(lengths: Sequence[int], chunk_tokens: int) -> list[int]:
+def chunk_sizes(lengths: Sequence[int], chunk_tokens: int) -> list[int]:
     """How many rows each chunk has; lengths fall, so that a chunk is as wide as its first row."""
     sizes: list[int] = []
     start = 0

@@ -14,8 +14,9 @@ from nearfar.settings import Settings
 
 Data = Table | Stream
 
-KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": ("pairs", "views"), "texts": ("pairs", "views")}
-"""Contrasts that can be made of a table, the first that an objective takes being taken."""
+_OF_PAIRS = ("pairs", "views", "sampled")
+KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": _OF_PAIRS, "texts": _OF_PAIRS}
+"""Contrasts that can be made of data, the first that an objective takes being taken."""
 
 
 def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> str | None:
@@ -31,7 +32,12 @@ def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> s
     if isinstance(_inner(objective), MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
     fitting = [kind for kind in KINDS.get(data.kind, ()) if kind in objective.contrasts]
-    return next((kind for kind in fitting if kind != "views" or not _negatives(data)), None)
+    return next((kind for kind in fitting if not _lacks(kind, data)), None)
+
+
+def _lacks(kind: str, data: Data) -> bool:
+    """Negatives have no place among views and noise; of a stream nobody knows how frequent a text is."""
+    return (kind in ("views", "sampled") and _negatives(data)) or (kind == "sampled" and isinstance(data, Stream))
 
 
 def _inner(objective: Objective) -> Objective:
@@ -68,7 +74,8 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
             " positive (--column anchor=sentence1 --column positive=sentence2, with --where score=1 for near pairs, or"
             " `nearfar convert` by a threshold), or an objective of graded pairs: cosent, angle"
         )
-    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else "pairs"
+    alone = "a stream" if isinstance(data, Stream) else "pairs"
+    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else alone
     raise InputError(f"{data.source}: found {found}, which {name} has no place for; wanted {_wanted(objective)}")
 
 
@@ -97,7 +104,7 @@ def check_suited(
         ("mixed", settings.mixed, {"pairs"}),
         ("queue", settings.queue, {"pairs", "views", "labelled"}),
         ("guide", settings.guide, {"pairs", "views", "labelled"}),
-        ("view", changed, {"pairs", "views", "graded"}),
+        ("view", changed, {"pairs", "views", "sampled", "graded"}),
     ):
         if found and not kinds & wanted:
             raise InputError(
@@ -130,6 +137,7 @@ def _wanted(objective: Objective) -> str:
         "labelled": "text and label",
         "graded": "sentence1, sentence2 and score",
     }
-    return " or ".join(word for kind, word in words.items() if kind in objective.contrasts) or (
-        f"nothing that a table holds: it is made for nearfar.{objective.contrasts[0]} in your own loop"
-    )
+    wanted = " or ".join(word for kind, word in words.items() if kind in objective.contrasts)
+    if not wanted and "sampled" in objective.contrasts:
+        return "text or pairs alone, in a table whose texts can be counted"
+    return wanted or f"nothing that a table holds: it is made for nearfar.{objective.contrasts[0]} in your own loop"

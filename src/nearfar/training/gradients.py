@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.tensor import DTensor
 
 from nearfar.encoders.rows import rows_and_values
 from nearfar.execution.ranks import gathered_rows
@@ -21,8 +22,9 @@ def sum_over_ranks_(parameters: Sequence[Tensor]) -> None:
     """Give every rank the gradient of the whole batch, of which each has its own rows' part.
 
     A sum and no mean: the loss is that of the whole batch on every rank. Of a sparse gradient the rows that occur are
-    exchanged, and nothing else.
+    exchanged, and nothing else. Where parameters are shared out, their gradients have been summed already.
     """
+    parameters = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
     if not many():
         return
     with_gradient = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
@@ -49,9 +51,14 @@ def norm_of(parameters: Sequence[Tensor]) -> float:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
         return 0.0
-    values = [rows_and_values(gradient)[1] if gradient.is_sparse else gradient for gradient in gradients]
+    values = [rows_and_values(gradient)[1] if gradient.is_sparse else _part(gradient) for gradient in gradients]
     norms = [torch.linalg.vector_norm(each, dtype=torch.float32).to(values[0].device) for each in values]
-    return float(torch.linalg.vector_norm(torch.stack(norms)))
+    norm = torch.linalg.vector_norm(torch.stack(norms))
+    if any(isinstance(gradient, DTensor) for gradient in gradients):  # then all are, and ranks hold different parts
+        squared = norm.square().cpu()
+        distributed.all_reduce(squared)
+        norm = squared.sqrt()
+    return float(norm)
 
 
 @torch.no_grad()
@@ -66,6 +73,10 @@ def clip_(parameters: Sequence[Tensor], largest: float) -> float:
             if parameter.grad is not None:
                 parameter.grad.mul_(largest / norm)
     return norm
+
+
+def _part(gradient: Tensor) -> Tensor:
+    return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 
 def _is_sparse(gradient: Tensor | None) -> bool:

@@ -217,7 +217,8 @@ class _Run:
         keeper = self.keeper
         asked = any_rank(keeper.checkpoints.stop())
         if asked or from_first(lambda: keeper.due(self.step)):
-            from_first(lambda: keeper.write(self.step, self.state()))
+            state = self.state()
+            from_first(lambda: keeper.write(self.step, state))
         if asked:
             self.keeper.stop(self.step)
 

@@ -49,6 +49,7 @@ class Measuring:
             InputError: the metric is none of the figures.
         """
         if not self.tables:
+            self.encoder.fold()
             return ()
         if not all(bool(torch.isfinite(one.detach().sum())) for one in self.encoder.parameters()):
             raise NotFiniteError("a parameter became NaN or infinite")

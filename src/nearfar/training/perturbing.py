@@ -14,7 +14,8 @@ from nearfar.encoders.base import AtOnce, Change
 
 def change_of(views: Sequence[View]) -> Change | None:
     """All views of token vectors one after the other; None where there is none, and the encoder's dropout is all."""
-    chosen = [view for view in views if isinstance(view, EmbeddingView) and not isinstance(view, Dropout | Adversarial)]
+    chosen = [view for view in views if isinstance(view, EmbeddingView) and changes_vectors(view)]
+    chosen = [view for view in chosen if not isinstance(view, Adversarial)]
     if not chosen:
         return None
 
@@ -24,6 +25,11 @@ def change_of(views: Sequence[View]) -> Change | None:
         return vectors
 
     return AtOnce(change) if any(isinstance(view, Mixup) for view in chosen) else change
+
+
+def changes_vectors(view: View) -> bool:
+    """Whether it is at token vectors, rather than at texts or by the encoder's dropout."""
+    return isinstance(view, EmbeddingView) and not isinstance(view, Dropout)
 
 
 def attacked(view: Adversarial, loss: Callable[[Change], Tensor], before: Change | None) -> Change:

@@ -17,7 +17,7 @@ from nearfar.training.ranks import many
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-UNSUPPORTED = {DistributedType.FSDP: "FSDP", DistributedType.DEEPSPEED: "DeepSpeed", DistributedType.XLA: "XLA"}
+UNSUPPORTED = {DistributedType.DEEPSPEED: "DeepSpeed", DistributedType.XLA: "XLA"}
 
 
 def make_accelerator(precision: Precision | None) -> Accelerator:
@@ -27,14 +27,13 @@ def make_accelerator(precision: Precision | None) -> Accelerator:
         precision: None takes what `accelerate config` names; else bf16 on a GPU that has it; else "no", float32.
 
     Raises:
-        InputError: the hardware has not this precision, or accelerate is configured for ranks that hold parts of a
-            model each.
+        InputError: the hardware has not this precision, or accelerate is configured for DeepSpeed or XLA.
     """
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     on_cpu = many() and not torch.cuda.is_available()
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="no")
     if name := UNSUPPORTED.get(accelerator.distributed_type):
-        raise InputError(f"accelerate: found {name}, wanted ranks that hold the whole encoder each (docs/scaling.md)")
+        raise InputError(f"accelerate: found {name}, wanted plain ranks or FSDP (docs/scaling.md)")
     chosen = check_precision(precision, accelerator.device.type)
     if chosen == "no":
         return accelerator

@@ -18,6 +18,7 @@ from nearfar.objectives import Objective
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed
 from nearfar.training.fitting import Data, check_suited, check_usable
+from nearfar.training.fully_sharded import fully_sharded, wants_sharding
 from nearfar.training.held_out import hold_out
 from nearfar.training.objectives import Given, choose_objectives, weights_of
 from nearfar.training.precision import make_accelerator
@@ -96,6 +97,7 @@ def prepare(asked: Asked) -> Prepared:
     weights_of(settings, [one.source for one in data])  # named rightly
     check_trackers(settings.track)
     accelerator = make_accelerator(settings.precision)
+    sharding = wants_sharding(accelerator)
     set_seed(settings.seed)
     model = asked.model or make_model(data, settings)
     if not evaluate_on:
@@ -107,6 +109,8 @@ def prepare(asked: Asked) -> Prepared:
     check_alike(
         settings=settings.model_dump(exclude={"chunk_tokens", "keep_mib"}), data=[digest_of(one) for one in data]
     )
+    if sharding:
+        encoder = fully_sharded(encoder, settings, views.views, accelerator)
     feed = make_feed(data, encoder, objectives, settings, views)
     settings = with_end(settings, encoder, feed)
     stepper = Stepper(accelerator, encoder, objectives, settings, views, data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,8 @@ class Batch:
         marks: ``(n,)`` labels, scores, or of pairs and views the numbers of groups that the user named; or None.
             Scores of a teacher are ``(n, 1 + k)``, of the positive and of each negative.
         guide: for each column ``(n, g)`` a second model's embeddings, or None.
+        log_shares: ``(n,)`` logarithms of how large a share of all rows has each row's positive, where positives are
+            noise; else None.
     """
 
     source: str
@@ -45,6 +47,7 @@ class Batch:
     ids: tuple[Ids, ...]
     marks: NDArray[Any] | None = None
     guide: tuple[Vectors, ...] | None = None
+    log_shares: Vectors | None = None
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Tokenised:
         tokens, ids: of each text role, and of `label` and `group` the ids.
         guide: of each text role ``(n, g)`` a second model's embeddings; empty without one.
         taught: ``(n, 1 + k)`` a teacher's scores, or None.
+        log_shares: ``(n,)`` as in `Batch`.
         mined: ``(n, k)`` rows whose positives are negatives of each row, -1 for none; changed as training goes on.
     """
 
@@ -66,6 +70,7 @@ class Tokenised:
     ids: dict[str, Ids]
     guide: dict[str, Vectors]
     taught: Grades | None = None
+    log_shares: Vectors | None = None
     mined: Ids | None = None
 
     @classmethod
@@ -82,7 +87,8 @@ class Tokenised:
         ids = {role: number_texts(table, role) for role in named}
         found = {} if guide is None else {role: guide(table.column(role)) for role in roles}
         taught = teacher.grades(table.roles, table.column) if teacher and kind == "graded" else None
-        return cls(table, kind, tokens, ids, found, taught)
+        shares = _log_shares(kind, ids[roles[:2][-1]])
+        return cls(table, kind, tokens, ids, found, taught, shares)
 
     def batch(self, rows: Ids, epoch: int) -> Batch:
         """The batch of these rows, in any epoch the same."""
@@ -104,6 +110,7 @@ class Tokenised:
             tuple(np.concatenate([self.guide[role][at] for role, at in column]) for column in columns)
             if self.guide
             else None,
+            None if self.log_shares is None else self.log_shares[rows],
         )
 
     def _marks(self, rows: Ids) -> NDArray[Any] | None:
@@ -170,17 +177,32 @@ class Passing:
 
 @dataclass(frozen=True)
 class Viewed:
-    """A table of lone texts whose views are made anew each epoch."""
+    """A table of lone texts whose views are made anew each epoch; `log_shares` as in `Batch`."""
 
     table: Table
     passing: Passing
+    log_shares: Vectors | None = None
+
+    @classmethod
+    def of(cls, table: Table, passing: Passing) -> Viewed:
+        """With the texts counted where they are each other's noise."""
+        return cls(table, passing, _log_shares(passing.kind, number_texts(table, "text")))
 
     def batch(self, rows: Ids, epoch: int) -> Batch:
         """The batch of these rows, as the epoch has it."""
-        return self.passing.batch(self.table.rows[rows], rows.tolist(), epoch)
+        made = self.passing.batch(self.table.rows[rows], rows.tolist(), epoch)
+        return made if self.log_shares is None else replace(made, log_shares=self.log_shares[rows])
 
 
 Source = Tokenised | Viewed
+
+
+def _log_shares(kind: str, texts: Ids) -> Vectors | None:
+    """What `Batch` calls so, of the numbers ``(n,)`` of all rows' texts; None where they are not noise."""
+    if kind != "sampled":
+        return None
+    _, which, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    return np.log(counts[which] / len(texts)).astype(np.float32)
 
 
 @dataclass(frozen=True)

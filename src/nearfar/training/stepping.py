@@ -15,6 +15,7 @@ from nearfar.data.views import Views
 from nearfar.data.views.embedding import Adversarial
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
+from nearfar.encoders.parts import gathered, parts_of_moments
 from nearfar.errors import NotFiniteError
 from nearfar.objectives import Objective
 from nearfar.settings import Settings
@@ -76,7 +77,8 @@ class Stepper:
         optimisers = [encoder.optimiser(settings.learning_rate)]
         if learnt := [*self.learning.parameters()]:
             optimisers.append(torch.optim.Adam(learnt, lr=OBJECTIVE_RATE))
-        self.optimisers = [accelerator.prepare(optimiser) for optimiser in optimisers]
+        # Of a sharded encoder accelerate's `prepare` would want the model beside its optimiser.
+        self.optimisers = [accelerator.prepare_optimizer(optimiser) for optimiser in optimisers]
         self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
         self.memory = Memory(encoder, size=settings.queue, momentum=settings.momentum) if settings.queue else None
         self.contrasting = Contrasting(
@@ -151,12 +153,12 @@ class Stepper:
         self._forget()
 
     def state(self) -> dict[str, Any]:
-        """All that steps have changed, for `load`."""
+        """All that steps have changed, for `load`, whole: where ranks hold parts all of them are to ask for it."""
         scaler = self.accelerator.scaler
         return {
             "encoder": self.encoder.state(),
             "objective": self.learning.state_dict(),
-            "optimisers": [_named(optimiser.state_dict()) for optimiser in self.optimisers],
+            "optimisers": [_named(gathered(optimiser.state_dict())) for optimiser in self.optimisers],
             "memory": self.memory.state() if self.memory else None,
             "scaler": scaler.state_dict() if scaler else None,
         }
@@ -166,7 +168,7 @@ class Stepper:
         self.encoder.load(state["encoder"])
         self.learning.load_state_dict(state["objective"])
         for optimiser, known in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(_numbered(known))
+            optimiser.load_state_dict(parts_of_moments(_numbered(known), optimiser))
         if self.memory:
             self.memory.load(state["memory"])
         if self.accelerator.scaler:
