@@ -255,8 +255,8 @@ class _Run:
         self.unchanged.update(state["unchanged"])
         self.feed.load(state["feed"])
         self.stepper.load(state["stepper"])
-        if self.chunk_asked is None:
-            self.stepper.encoder.chunk_tokens = state["chunk_tokens"]  # type: ignore[misc]  # else decided by memory
+        if self.chunk_asked is None and state["chunk_tokens"]:  # else free memory would decide anew
+            self.stepper.encoder.chunk_tokens = state["chunk_tokens"]  # type: ignore[misc]
         if self.miner:
             self.miner.load(state["miner"])
         self.measuring.load(state["measuring"])
