@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.contrasts import Contrast
-from nearfar.execution import Terms
 from nearfar.objectives.base import Reduction, check_choice, check_finite, check_flag, check_positive
 from nearfar.objectives.near import Near, softplus
 from nearfar.objectives.pairwise import PairwiseLoss, Share
