@@ -1,7 +1,7 @@
 """Which views and which negatives help: one static encoder, one budget, one change at a time, several seeds.
 
-    python benchmarks/views.py views SENTENCES DEV TEST [--rows 40000] [--seeds 3]
-    python benchmarks/views.py negatives TRIPLES DEV TEST [--seeds 3]
+    python benchmarks/views.py views SENTENCES DEV TEST [--rows 15000] [--seeds 3]
+    python benchmarks/views.py negatives TRIPLES DEV TEST [--seeds 3] [--only mined --only BM25]
 
 Writes a Markdown table: Spearman on both sets, and the difference on TEST to the first line with its 95 % interval, a
 bootstrap over the pairs of TEST of the mean over seeds. `helps` and `harms` where the interval lies on one side of 0.
@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from sentence_transformers import SentenceTransformer
 import nearfar as nf
 from nearfar.training.ready import make_model
 
-Options = Mapping[str, object]
+Options = Mapping[str, Any]
 Cosines = NDArray[np.float64]  # (seeds, pairs)
 
 VIEWS = (
@@ -39,6 +40,9 @@ COMMON: Mapping[str, Options] = {
     "negatives": {"temperature": 0.1, "batch_size": 512, "epochs": 4},
 }
 
+WINDOW = 30
+"""Nearest among which mined negatives are drawn, as while training."""
+
 
 def of_views(wordnet: bool, model: str) -> dict[str, Options]:
     """Each view alone; synonyms come from WordNet, or from neighbours in a model."""
@@ -46,13 +50,15 @@ def of_views(wordnet: bool, model: str) -> dict[str, Options]:
     return {name: {"view": [name + (source if name in ("synonym", "insert") else "")]} for name in VIEWS}
 
 
-def of_negatives(guide: str) -> dict[str, Options]:
+def of_negatives(guide: str, rows: int) -> dict[str, Options]:
     """Each way to have negatives; the guide is the model of another seed that was trained with those of the batch."""
     return {
         "in the batch": {},
         "no text twice in a batch": {"batches": "no-duplicates"},
         "near texts in a batch": {"batches": "cluster"},
-        "mined anew every 5 steps": {"mine_every": 5},
+        "mined anew each epoch": {"mine_every": max(rows // COMMON["negatives"]["batch_size"], 1)},
+        "mined once by the start": {"mined": "exact"},
+        "mined once by BM25": {"mined": "bm25"},
         "mixed (MoCHi), 4": {"mixed": 4},
         "queue of 4,096 (MoCo)": {"queue": 4096},
         "guide": {"guide": guide, "guide_margin": 0.0},
@@ -71,9 +77,13 @@ def cosines(model: SentenceTransformer, table: nf.Table) -> Cosines:
 
 def trained(table: nf.Table, start: SentenceTransformer, seed: int, options: Options) -> SentenceTransformer:
     """The last model of a run: choosing the best would hide a view that harms."""
-    chosen = {name: value for name, value in options.items() if name != "given"}
+    chosen = {name: value for name, value in options.items() if name not in ("given", "mined")}
     if table.negatives and not options.get("given"):
         table = nf.Table.from_columns({role: table.column(role) for role in ("anchor", "positive")}, table.source)
+    if method := options.get("mined"):
+        limits = nf.Limits(relative_margin=0.05 if method == "exact" else None)  # words know little of false negatives
+        rules = nf.Rules(count=1, window=WINDOW, draw="random", limits=limits, seed=seed)
+        table = nf.mine_negatives(table, start, method=method, rules=rules).table
     settings = nf.Settings(**{**chosen, "seed": seed, "held_out": 0.0})  # type: ignore[arg-type]
     return nf.train(table, model=copy.deepcopy(start), settings=settings).model
 
@@ -124,8 +134,9 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("dev")
     parser.add_argument("test")
-    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--rows", type=int, default=15_000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", action="append", help="Lines whose name holds this, besides the first; repeatable.")
     parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
     given = parser.parse_args()
     whole = nf.read_table(given.data)
@@ -143,9 +154,11 @@ def main() -> None:
             cases: dict[str, Options | None] = (
                 {"untrained": None, **of_views(english, folder)}
                 if given.what == "views"
-                else {**of_negatives(folder), "untrained": None}
+                else {**of_negatives(folder, len(table)), "untrained": None}
             )
-            for name, options in cases.items():
+            for number, (name, options) in enumerate(cases.items()):
+                if number and given.only and not any(word in name for word in given.only):
+                    continue
                 model = start if options is None else trained(table, start, seed, {**common, **options})
                 for key, scored in sets.items():
                     found.setdefault(name, {}).setdefault(key, []).append(cosines(model, scored))

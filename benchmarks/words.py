@@ -59,7 +59,8 @@ def row(name: str, values: list[list[float]], places: int = 3) -> str:
 def sentences_of(corpus: Corpus) -> list[list[str]]:
     """The corpus as gensim takes it: lists of words, without those that are too rare."""
     ids = corpus.part(0, corpus.length)
-    names = [corpus.tokenizer.id_to_token(number) for number in range(len(corpus.counts))]
+    tokenizer = corpus.open_tokenizer()
+    names = [tokenizer.id_to_token(number) for number in range(len(corpus.counts))]
     return [[names[number] for number in line[line != END]] for line in np.split(ids, np.flatnonzero(ids == END) + 1)]
 
 
@@ -69,7 +70,7 @@ def ours_of(data: Path, seed: int, epochs: int) -> tuple[WordVectors, float, flo
     outcome = train_words(
         english(data),
         settings=nf.Settings(seed=seed, threads=2, epochs=epochs),
-        watch=lambda moment: spent.append((moment.progress, time.process_time())),
+        watch=lambda moment: spent.append((moment.progress, time.process_time())) if moment.runs else None,
     )
     words = outcome.words * epochs * (spent[-1][0] - spent[0][0])
     return outcome.vectors, outcome.words_per_second, words / (spent[-1][1] - spent[0][1])
@@ -87,9 +88,10 @@ def gensims(corpus: Corpus, sentences: list[list[str]], seed: int, epochs: int) 
     model.train(sentences, total_examples=model.corpus_count, epochs=epochs)
     seconds, processor = time.monotonic() - started, time.process_time() - processor
     vectors = np.zeros((len(corpus.counts), 100), np.float32)
+    tokenizer = corpus.open_tokenizer()
     for number in range(1, len(vectors)):
-        vectors[number] = model.wv[corpus.tokenizer.id_to_token(number)]
-    return WordVectors(corpus.tokenizer, vectors), corpus.read * epochs / seconds, corpus.read * epochs / processor
+        vectors[number] = model.wv[tokenizer.id_to_token(number)]
+    return WordVectors(tokenizer, vectors), corpus.read * epochs / seconds, corpus.read * epochs / processor
 
 
 def peer(data: Path, seeds: list[int], epochs: int) -> None:
@@ -121,49 +123,55 @@ def peer(data: Path, seeds: list[int], epochs: int) -> None:
 
 
 MEASURE = """
-import sys
+import runpy, sys
 from pathlib import Path
-import nearfar as nf
-from nearfar.words import train_words
-from nearfar.words.output import save_words
-def kilobytes(name):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1])
-sources, width = sys.argv[2:], int(sys.argv[1])
-small = Path(sys.argv[2]).parent / "small.txt"
-small.write_text("a b c d " * 50)
-import tempfile
-folder = tempfile.mkdtemp()
-save_words(Path(folder), train_words(small, settings=nf.Settings(threads=2, width=8, epochs=1)), "small")
-before = kilobytes("VmRSS")
-Path("/proc/self/clear_refs").write_text("5")
-outcome = train_words(sources, settings=nf.Settings(threads=2, width=width, epochs=1))
-while_training = kilobytes("VmHWM")
-save_words(Path(folder), outcome, "whole")
-vectors = (outcome.vectors.vectors.nbytes + outcome.vectors.outputs.nbytes) // 1024
-print(before, vectors, while_training - before, kilobytes("VmHWM") - before)
+try:
+    runpy.run_module("nearfar", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    assert not end.code, end.code
+lines = Path("/proc/self/status").read_text().splitlines()
+print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 
 
+def peak(folder: Path, width: int, *sources: Path) -> tuple[float, float]:
+    """The most memory that `nearfar train` takes, start to end, and what its vectors are, in MiB."""
+    out = folder / "out"
+    line = ["train", *sources, "-o", out, "--overwrite", "--encoder", "words", "--width", width, "--epochs", 1]
+    words = [sys.executable, "-c", MEASURE, *map(str, line)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    vectors = 2 * (out / "model.safetensors").stat().st_size / 2**20
+    return int(done.stdout.split()[-1]) / 2**10, vectors
+
+
+def made_up(path: Path, words: int) -> Path:
+    """A text in which each of so many words comes five times."""
+    order = np.random.default_rng(0).permutation(np.repeat(np.arange(words), 5))
+    path.write_text("\n".join(" ".join(f"w{number:x}" for number in row) for row in np.array_split(order, words // 4)))
+    return path
+
+
 def memory(data: Path) -> None:
-    """What a run takes beyond the process itself, against the size of its two matrices."""
-    print("| corpus | width | the process, MB | vectors, MB | a run beyond the process, MB | with saving, MB |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    with tempfile.TemporaryDirectory() as folder:
-        for width in (100, 800):
-            for times in (1, 4):
-                copies = []
-                for number in range(times):
-                    for path in english(data):
-                        copies.append(Path(folder) / f"{number}-{path.name}")
-                        copies[-1].unlink(missing_ok=True)
-                        copies[-1].symlink_to(path.resolve())
-                done = subprocess.run(
-                    [sys.executable, "-c", MEASURE, str(width), *map(str, copies)],
-                    capture_output=True, text=True, check=True,
-                )  # fmt: skip
-                numbers = [int(word) / 1024 for word in done.stdout.split()]
-                print(f"| {times}x | {width} | " + " | ".join(f"{number:.1f}" for number in numbers) + " |", flush=True)
+    """The most that whole processes take, beyond one that trains 100 words of width 8, against their vectors."""
+    print("| corpus | width | vectors, MiB | a run beyond the smallest, MiB | over |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copies = [folder / f"copy-{path.name}" for path in english(data)]
+        for copy, path in zip(copies, english(data), strict=True):
+            copy.symlink_to(path.resolve())
+        few, many = made_up(folder / "few.txt", 100), made_up(folder / "many.txt", 400_000)
+        process = peak(folder, 8, few)[0]
+        for title, sources, width in (
+            ("English", english(data), 100),
+            ("English, twice", [*english(data), *copies], 100),
+            ("English", english(data), 800),
+            ("400,000 words", [many], 100),
+        ):
+            most, vectors = peak(folder, width, *sources)
+            over = (most - process) / vectors - 1
+            print(f"| {title} | {width} | {vectors:.1f} | {most - process:.1f} | {over:+.0%} |", flush=True)
+        print(f"\nthe smallest run: {process:.0f} MiB")
 
 
 def korean(data: Path, seeds: list[int], epochs: int) -> None:
@@ -228,10 +236,11 @@ def objectives(data: Path, epochs: int, pictures: Path | None) -> None:
             print(f"<!-- {name} {word}: {', '.join(near for near, _ in outcome.vectors.nearest(word, count=6))} -->")
     if pictures:
         pictures.mkdir(parents=True, exist_ok=True)
-        (pictures / "words-norms.svg").write_text(
-            line_chart(lines, x="log10 of a word's share of the corpus", y="mean norm")
-        )
-        (pictures / "words-partition.svg").write_text(histogram_chart(samples, x="log of the partition function"))
+        for name, drawn in (
+            ("norms", line_chart(lines, x="log10 of a word's share of the corpus", y="mean norm")),
+            ("partition", histogram_chart(samples, x="log of the partition function")),
+        ):  # on white, since the site may be dark
+            (pictures / f"words-{name}.svg").write_text(drawn.replace("<svg ", '<svg style="background:#fff" ', 1))
 
 
 def main() -> None:

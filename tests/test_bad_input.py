@@ -45,6 +45,8 @@ MISTAKES = {
     "complex": lambda: nf.triplets(x.to(torch.complex64), y, n),
     "empty": lambda: nf.judged(x[:0], y[:0], torch.ones(0, dtype=torch.bool)),
     "nce nolog": lambda: nf.NCELoss()(nf.sampled(x, y, n)),
+    "nce log of no noise": lambda: nf.sampled(x, y, None, torch.zeros(4), torch.zeros(4)),
+    "nce too few logs": lambda: nf.sampled(x, y, log_noise_positive=torch.zeros(3)),
     "kind": lambda: nf.CoSENTLoss()(nf.pairs(x, y)),
     "not contrast": lambda: nf.TripletLoss()(x),
     "matryoshka big": lambda: nf.Matryoshka(nf.InfoNCELoss(), dims=[9])(nf.pairs(x, y)),

@@ -78,6 +78,47 @@ def test_negatives_can_belong_to_groups(
     assert listed(contrast, strip_rows) == (wanted.near, wanted.far)
 
 
+@given(numbered(), st.data(), st.booleans(), st.integers(1, 4))
+def test_a_text_is_not_far_from_itself_in_another_role(
+    anchors: list[int], data: st.DataObject, grouped: bool, strip_rows: int
+) -> None:
+    """From either side, and without joining the two rows as a group would."""
+    count = len(anchors)
+    others = [data.draw(st.lists(IDS, min_size=count, max_size=count)) for _ in range(2)]
+    groups = others[1] if grouped else None
+    texts = (anchors, others[0])
+    options = {"texts": tuple(map(torch.tensor, texts)), "groups": torch.tensor(groups) if grouped else None}
+    parts = rows(count), rows(count)
+    for make, reference in ((nf.pairs, relations.pairs), (nf.views, relations.views)):
+        contrast = make(*parts, **options)
+        wanted = reference(*(part.numpy() for part in parts), groups=groups, texts=texts)
+        assert listed(contrast, strip_rows) == (wanted.near, wanted.far)
+        if contrast.transpose is not None:
+            wanted = reference(*(part.numpy() for part in parts), groups=groups, texts=texts[::-1])
+            assert listed(contrast.transpose(), strip_rows) == (wanted.near, wanted.far)
+
+
+def test_a_symmetric_loss_leaves_own_texts_out_on_both_sides() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(6, WIDTH, generator=generator, dtype=torch.float64) for _ in range(2))
+    texts = torch.tensor([0, 1, 2, 3, 4, 5]), torch.tensor([1, 2, 7, 0, 4, 1])
+    loss = nf.InfoNCELoss(temperature=0.5, symmetric=True)
+    found = loss(nf.pairs(a, b, texts=texts), strip_rows=2)
+    unit = [torch.nn.functional.normalize(x, dim=-1) for x in (a, b)]
+    own = (texts[0][:, None] == texts[1]) & ~torch.eye(6, dtype=torch.bool)
+    assert own.nonzero().tolist() == [[0, 3], [1, 0], [1, 5], [2, 1]]
+    scores = (unit[0] @ unit[1].T / 0.5).masked_fill(own, -torch.inf)
+    forth, back = (torch.nn.functional.cross_entropy(side, torch.arange(6)) for side in (scores, scores.T))
+    torch.testing.assert_close(found, (forth + back) / 2)
+
+
+@pytest.mark.parametrize("texts", [torch.arange(4), (torch.arange(4),), (torch.arange(4), torch.arange(3)), 3])
+def test_texts_are_two_columns_of_ids(texts: Any) -> None:
+    for make in (nf.pairs, nf.views):
+        with pytest.raises(ValueError, match=r"^texts: found"):
+            make(rows(4), rows(4), texts=texts)
+
+
 @given(numbered(), st.integers(1, 3), st.booleans(), st.sampled_from([0.0, -0.3]), st.integers(1, 4))
 def test_own_negatives_are_far_from_their_anchor_alone(
     ids: list[int], each: int, guided: bool, margin: float, strip_rows: int

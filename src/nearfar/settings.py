@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nearfar.config import check_names, read_config
 from nearfar.errors import InputError
@@ -140,9 +141,11 @@ class Settings(BaseModel):
     teacher: str | None = Field(
         None,
         description="A second model, encoder or cross-encoder, whose scores of positives and negatives are learnt"
-        " (marginmse, cosent, angle).",
+        " (marginmse, cosent, angle); else those of the table's columns positive_score and negative_score.",
     )
-    teacher_scale: float = Field(1.0, gt=0, description="By which the scores of --teacher are multiplied.")
+    teacher_scale: float = Field(
+        1.0, gt=0, description="By which a teacher's scores are multiplied, those of --teacher or of the table."
+    )
     mine_every: int | None = Field(
         None, ge=1, description="Steps after which negatives are mined anew with the encoder as it then is (ANCE)."
     )
@@ -187,12 +190,19 @@ class Settings(BaseModel):
 
     license: str | None = Field(
         None,
-        pattern=r"^[a-z0-9][a-z0-9.-]*$",
         description="Of the model, for its card, by the hub's short name: apache-2.0, mit, cc-by-sa-4.0 ...",
     )
     language: list[str] = Field(
         [], description="Of the texts, for the model card, by code: en, ko ...; else what the base model's card says."
     )
+
+    @field_validator("license", "language")
+    @classmethod
+    def _is_code(cls, value: str | list[str] | None) -> str | list[str] | None:
+        for code in [value] if isinstance(value, str) else value or ():
+            if not re.fullmatch(r"[a-z0-9][A-Za-z0-9.-]*", code):
+                raise ValueError("a short name of letters, as apache-2.0 or en")
+        return value
 
     @classmethod
     def build(cls, values: dict[str, Any], source: str = "settings") -> Settings:
@@ -253,9 +263,13 @@ def built(model: type[Model], values: dict[str, Any], source: str, what: str) ->
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        wanted = first["msg"].removeprefix("Input should be ")
-        found = repr(first["input"])
-        found = found if len(found) <= 60 else f"{found[:57]}..."
-        raise InputError(f"{source}: {name}: found {found}, wanted {wanted}") from None
+        name = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InputError(f"{source}: {name}: {fault_of(error)}") from None
+
+
+def fault_of(error: ValidationError) -> str:
+    """What was found and what was wanted, of the first fault that pydantic names."""
+    first = error.errors()[0]
+    found = repr(first["input"])
+    found = found if len(found) <= 60 else f"{found[:57]}..."
+    return f"found {found}, wanted {first['msg'].removeprefix('Input should be ').removeprefix('Value error, ')}"

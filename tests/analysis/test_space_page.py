@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from nearfar.analysis import Analysis, analyse
-from nearfar.analysis.report import draw, write_page
+from nearfar.analysis.report import Grid, draw, write_page
+from nearfar.analysis.report import Page as Report
 from tests.browsing import Opened, open_page
 
 if TYPE_CHECKING:
@@ -174,3 +175,20 @@ def test_dark_is_dark_and_paper_is_white(browser: Browser, paths: dict[str, Path
     made.page.emulate_media(media="print")
     assert made.page.evaluate(ground) == "rgb(255, 255, 255)"
     quiet(made, paths["en"])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_table_of_many_columns_breaks_no_word(width: int, browser: Browser, tmp_path: Path) -> None:
+    """It scrolls by itself where the screen is narrow."""
+    headings = ["objective", "searched", "spearman", "95 %", "seeds ±", *["validation"] * 9]
+    write_page(
+        Report("Many", "", grids=[Grid("Table", headings, [["contrastive", *["0.690"] * 13]])]), tmp_path / "m.html"
+    )
+    page = open_page(browser, (tmp_path / "m.html").as_uri(), width=width).page
+    lines = page.eval_on_selector_all(
+        "th, td",
+        """all => all.map(cell => { const range = document.createRange(); range.selectNodeContents(cell);
+        return range.getClientRects().length - cell.textContent.split(" ").length; })""",
+    )
+    assert max(lines) <= 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -83,6 +83,20 @@ def of_kind(kind: str) -> Analysis:
     return analyse(x[:4] if kind == "few" else x, resamples=20, source=f"{kind}.csv", **more)  # type: ignore[arg-type]
 
 
+def test_scores_colour_the_texts_of_their_pairs() -> None:
+    """A text's is the mean over its pairs, on whichever side it stands."""
+    x = np.eye(3)[[0, 0, 1]]
+    y = np.eye(3)[[1, 2, 2]]
+    sides = {"texts": ["a", "a", "b"], "other_texts": ["b", "c", "c"]}
+    found = analyse(x, y, scores=[5.0, 1.0, 0.0], resamples=0, **sides)  # type: ignore[arg-type]
+    assert found.texts == ("a", "b", "c")
+    assert found.samples["point_scores"].tolist() == [3.0, 2.5, 0.5]
+    drawn = draw(found)
+    assert drawn.colourings[0].title == "mean score of its pairs"
+    assert drawn.colourings[0].names == ["0.5", "3"]
+    assert drawn.colourings[0].codes.tolist() == [31, 25, 0]
+
+
 DRAWN = {
     "texts": {"spectrum", "dimensions", "hardness", "views", "hubs"},
     "labelled": {"similarity", "plane", "spectrum", "dimensions", "hardness", "gradient", "hubs"},

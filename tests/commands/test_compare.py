@@ -136,6 +136,7 @@ def test_going_on_needs_the_same_comparison(compared: Path, tables: dict[str, Pa
         (("--vary", "view", "--value", "crip"), "crip"),
         (("--vary", "negatives", "--value", "none"), "--value: found 'none', wanted one of in-batch"),
         (("--vary", "temperature", "--value", "-1"), "--value: found '-1', wanted a number above 0"),
+        (("--vary", "batch-size", "--value", "1.5"), "--value: found '1.5', wanted a whole number of rows"),
         (("--vary", "batch-size", "--objective", "infonce", "--objective", "lifted"), "--objective: found 2"),
         (("--value", "0.1"), "--value: found some, wanted none where objectives are compared"),
         (("--objective", "infonce"), "found 1 to compare, wanted at least 2"),
@@ -165,7 +166,7 @@ def test_too_few_rows_to_hold_out(tables: dict[str, Path], run: Run, tmp_path: P
 
 
 def test_what_the_data_cannot_serve_is_left_out(tables: dict[str, Path], run: Run, tmp_path: Path) -> None:
-    """Triples: NT-Xent does without the negatives, CoSENT is left out; and other tables choose and judge."""
+    """Triples: NT-Xent and NCE do without the negatives, CoSENT is left out; and other tables choose and judge."""
     rows = tables["pairs.tsv"].read_text("utf-8").splitlines()[1:]
     triples = tmp_path / "triples.tsv"
     others = [rows[(place + 7) % len(rows)].split("\t")[1] for place in range(len(rows))]
@@ -177,12 +178,12 @@ def test_what_the_data_cannot_serve_is_left_out(tables: dict[str, Path], run: Ru
     result = run("compare", triples, "-o", tmp_path / "out", *names, *sets, *SMALL, *once)
     assert result.status == 0, result.err
     found = figures(tmp_path / "out")
-    assert {one["name"] for one in found["standings"]} == {"infonce", "ntxent"}
-    assert "it is made for nearfar.sampled in your own loop" in found["left_out"]["nce"]
+    assert {one["name"] for one in found["standings"]} == {"infonce", "ntxent", "nce"}
     assert found["figure"] == "spearman"
     assert "CoSENTLoss has no place for" in found["left_out"]["cosent"]
     notes = " ".join(found["notes"])
     assert "ntxent: without the negatives of the table" in notes
+    assert "nce: without the negatives of the table" in notes
     assert "infonce: without" not in notes
     assert f"Test: {tables['sts.jsonl']}." in notes
 

@@ -51,7 +51,11 @@ CASES: dict[str, tuple[str, list[tuple[str, ...]], list[str]]] = {
     "nli pairs": ("nli.tsv --negatives 0", [("p", "e"), ("q", "f")], ["wrote 2 rows (anchor, positive)"]),
     "scores": ("sts.csv --near 4", [("a", "b"), ("d", "e")], ["left out 1: 1 scored below 4"]),
     "scores far": ("sts.csv --near 4 --far 1", [("a", "b", "c")], ["(anchor, positive, negative)"]),
-    "labels": ("labels.csv", [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")], ["4 of 4 rows"]),
+    "labels": (
+        "labels.csv",
+        [("a", "b", "x"), ("b", "a", "x"), ("c", "d", "y"), ("d", "c", "y")],
+        ["(anchor, positive, group)", "4 of 4 rows"],
+    ),
     "folder": ("folder --no-draw", [("query one", "A long", "C new")], ["left out 1: 1 of an anchor without doc"]),
     "three": ("folder/queries.tsv folder/corpus.tsv qrels.trec --negatives 0",
               [("query one", "A long"), ("query two", "B short")], ["2 of 2 rows of qrels.trec"]),
@@ -73,7 +77,7 @@ def test_drawn_texts_are_of_the_seed(here: Path, run: Run) -> None:
     for name, seed in (("a.jsonl", 1), ("b.jsonl", 1), ("c.jsonl", 2)):
         assert run("convert", "many.csv", "-o", name, "--count", 2, "--negatives", 2, "--seed", seed).status == 0
     assert rows("a.jsonl") == rows("b.jsonl") != rows("c.jsonl")
-    assert read_table("a.jsonl").roles == ("anchor", "positive", "negative_1", "negative_2")
+    assert read_table("a.jsonl").roles == ("anchor", "positive", "negative_1", "negative_2", "group")
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "tsv.gz", "parquet"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,7 +92,13 @@ def test_chosen_texts_are_followed_and_change_nothing(
 
 @pytest.mark.parametrize(
     ("place", "words", "wanted"),
-    [("a.txt", [], "a.txt"), ("full", [], "history.jsonl"), ("no/m", [], "no"), ("m", ["--port", "99999"], "--port")],
+    [
+        ("a.txt", [], "a.txt"),
+        ("full", [], "history.jsonl"),
+        ("no/m", [], "no"),
+        ("m", ["--port", "99999"], "--port"),
+        ("m", ["--language", "kr"], "wanted en or ko"),
+    ],
 )
 def test_watch_refuses(place: str, words: list[str], wanted: str, run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a", "utf-8")
@@ -167,3 +174,17 @@ def test_the_page_draws_in_a_browser(width: int, scheme: str, model: Path, brows
         page.screenshot(path=shots / f"live-{width}.png", full_page=True)
         assert opened.errors == []
         assert all(one.startswith((url, "data:")) for one in opened.requests)
+
+
+def test_the_page_is_korean_where_that_is_asked(model: Path, browser: Browser, shots: Path) -> None:
+    with watched(model, "--language", "ko") as (url, _):
+        page = open_page(browser, url, width=1200).page
+        page.wait_for_selector("#neighbours li", timeout=30_000)
+        assert page.inner_text("#state") == "끝남"
+        assert page.get_attribute("html", "lang") == "ko"
+        said = page.locator("figcaption, h2, label, #moment").all_inner_texts()
+        said += page.locator("figure svg text:not([class])").all_text_contents()
+        assert not [one for one in said if re.search("[a-z]{4}", one.replace("log10", ""))], said
+        page.screenshot(path=shots / "live-ko.png", full_page=True)
+        both = page.evaluate("import('/words.js').then((found) => Object.values(found.WORDS).map(Object.keys))")
+        assert both[0] == both[1]

@@ -60,7 +60,7 @@ def test_more_negatives_than_candidates(run: Run, model: Path, tmp_path: Path) -
     assert result.status == 0, result.err
     said = " ".join(result.out.split())
     assert "wanted 10 negatives, but among 4 candidates no anchor has more than 3" in said
-    assert "3 of 3 anchors have fewer than 10 negatives (theirs are repeated)" in said
+    assert "1 of 3 anchors have fewer than 3 negatives (theirs are repeated)" in said
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert len(rows) == 4
     for row in rows:
@@ -71,7 +71,9 @@ def test_more_negatives_than_candidates(run: Run, model: Path, tmp_path: Path) -
         }
         assert set(negatives) == wanted
     dropped = tmp_path / "dropped.jsonl"
-    assert run("mine", model, tmp_path / "few.tsv", "-o", dropped, "--count", 10, "--fewer", "drop").status == 0
+    result = run("mine", model, tmp_path / "few.tsv", "-o", dropped, "--count", 10, "--fewer", "drop")
+    assert result.status == 0
+    assert "1 of 3 anchors have fewer than 3 negatives (their rows are left out)" in " ".join(result.out.split())
     assert len(dropped.read_text("utf-8").splitlines()) == 2
 
 
@@ -96,7 +98,7 @@ def test_forms(run: Run, model: Path, tmp_path: Path) -> None:
     ("words", "wanted"),
     [
         (["MODEL", "texts.txt", "-o", "m.tsv"], "found text, wanted anchor and positive"),
-        (["MODEL", "pairs.tsv", "-o", "m.tsv", "--count", 0], "--count: found 0, wanted 1 or more"),
+        (["MODEL", "pairs.tsv", "-o", "m.tsv", "--count", 0], "--count: found 0, wanted at least 1"),
         (["MODEL", "pairs.tsv", "-o", "m.tsv", "--skip", 9, "--window", 9], "--window: found an end at 9"),
         (["MODEL", "pairs.tsv", "-o", "m.tsv", "--absolute-margin", 5], "found no negative for any of 240 anchors"),
         (["MODEL", "pairs.tsv", "-o", "m.tsv", "--corpus", "no.txt"], "no.txt"),
@@ -109,8 +111,14 @@ def test_forms(run: Run, model: Path, tmp_path: Path) -> None:
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--format", "rows"], "--format: found 'rows'"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--include-positives"], "wanted lists"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--method", "guess"], "--method: found 'guess'"),
+        (["bm25", "pairs.tsv", "-o", "m.csv", "--method", "mix"], "--method: found mix with bm25 in the place of"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--draw", "best"], "--draw: found 'best'"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--judge-max-score", 1], "--judge: found none"),
+        (
+            ["MODEL", "pairs.tsv", "-o", "m.csv", "--judge", "MODEL", "--judge-max-score", 1, "--judge-min-score", 2],
+            "nearfar: --judge-max-score: found 1.0, wanted at least the lowest, 2.0",
+        ),
+        (["MODEL", "pairs.tsv", "-o", "m.csv", "--batch-size", 0], "nearfar: --batch-size: found '0', wanted greater"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--json", "m.csv"], "--json: found the name of --output"),
         (["MODEL", "pairs.tsv", "-o", "m.csv", "--query-prompt-name", "x"], "found 'x'"),
     ],

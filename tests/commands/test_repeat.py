@@ -94,11 +94,12 @@ def test_other_versions_and_an_interruption_are_noted(
     run: Run, tables: dict[str, Path], model: Path, tmp_path: Path
 ) -> None:
     record = record_of(model) | {"interrupted": True}
-    record["versions"] = {**record["versions"], "torch": "1.0"}  # type: ignore[dict-item]
+    record["versions"] = {**record["versions"], "torch": "1.0", "threads": "99"}  # type: ignore[dict-item]
     (tmp_path / "nearfar.json").write_text(json.dumps(record), "utf-8")
     result = run("train", "--config", tmp_path / "nearfar.json", "-o", tmp_path / "again")
     assert result.status == 0, result.err
     assert "not 1.0" in result.out
+    assert "not 99" in result.out
     assert "interrupted" in result.out
 
 
@@ -150,7 +151,8 @@ FAULTS = {
     "h.yaml": ("run: [x]\n", "found a list, wanted a table"),
     "i.yaml": ("epochs: 1\n", "DATA: found none"),
     "j.yaml": ("!!python/object/apply:os.getcwd []\n", "found no readable"),
-    "k.yaml": ("license: Not A Name\n", "license: found 'Not A Name'"),
+    "k.yaml": ("license: Not A Name\n", "license: found 'Not A Name', wanted a short name of letters"),
+    "k2.yaml": ("language: [en, <b>]\n", "language: found ['en', '<b>'], wanted a short name of letters"),
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import load_file
 
@@ -63,6 +64,36 @@ def test_sigterm_leaves_a_checkpoint_and_the_line_that_goes_on(
     done = run(*words[1:])
     assert done.status == 0, done.err
     assert_same_folder(line.out, whole)
+
+
+def test_sigterm_to_ranks_leaves_a_checkpoint_and_a_line_for_as_many(tables: dict[str, Path], tmp_path: Path) -> None:
+    words = ["train", tables["pairs.tsv"], *SMALL, "--steps", 4000, "--checkpoint-every", 100]
+    line = Line(tmp_path / "m", words, ranks=2)
+    with begun(line) as process:
+        rank = next(child for child in psutil.Process(process.pid).children() if child.environ().get("RANK") == "1")
+        rank.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1].startswith("torchrun --nproc-per-node 2 -m nearfar train ")
+    assert out.splitlines()[-1].endswith(" --resume")
+    assert line.checkpoints()
+
+
+def test_a_second_run_leaves_one_that_is_under_way_alone(run: Run, line: Line, whole: Path, tmp_path: Path) -> None:
+    """Such as a scheduler starts while the first is still there."""
+    slow = Line(line.out, [*line.words, "--watch-every", 1])
+    with begun(slow) as process:
+        process.send_signal(signal.SIGSTOP)
+        before = line.checkpoints()
+        for words in (["--resume"], ["--overwrite"]):
+            result = run(*slow.words, "-o", slow.out, *words)
+            assert result.status == 2
+            assert "another run under way" in result.err
+        assert line.checkpoints() == before
+        process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert_same_folder(slow.out, whole)
 
 
 def test_what_resume_says_where_there_is_nothing_to_go_on_from(

@@ -102,6 +102,9 @@ def test_rate_suggests_and_draws(run: Run, tmp_path: Path) -> None:
     [
         (["--picture", "rate.pdf"], ".svg or .png"),
         (["--lowest", 1, "--highest", 0.1], "0 < lowest < highest"),
+        (["--lowest", 0], "found 0 and 5, wanted 0 < lowest < highest"),
+        (["--lowest", "nan"], "0 < lowest < highest"),
+        (["--lowest", 1e9], "found 1e+09 and 5, wanted 0 < lowest < highest"),
         (["--tries", 3], "tries"),
         (["--objective", "infonse"], "infonce"),
     ],

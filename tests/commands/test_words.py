@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 
 from nearfar import WordVectors
 from tests.commands.conftest import Run
@@ -50,6 +51,11 @@ def test_train_evaluate_nearest(run: Run, text: Path, similar: Path, tmp_path: P
     assert len(record["history"]) == 5
     assert "<svg" in (out / "report.html").read_text("utf-8")
     assert {"model.safetensors", "tokenizer.json", "outputs.npy"} <= {path.name for path in out.iterdir()}
+    card = (out / "README.md").read_text("utf-8")
+    assert "16 numbers for each of 16 words" in card
+    assert "| words | 22 | spearman |" in card
+    assert "| lora" not in card
+    assert ModelCard(card).data.tags
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "similar.tsv"]
     result = run("evaluate", out, similar, "--json", tmp_path / "f.json")
     assert result.status == 0, result.err
@@ -93,11 +99,34 @@ def test_a_killed_run_goes_on_and_ends_the_same(run: Run, tmp_path: Path) -> Non
     refused = run(*line.words, "-o", line.out)
     assert refused.status == 2
     assert "--resume" in refused.err
+    kept = sorted(tmp_path.glob("m.checkpoints/*/*"))
+    refused = run(*line.words, "-o", line.out, "--resume", "--window", 3)
+    assert "window was 5, is 3" in refused.err
+    assert sorted(tmp_path.glob("m.checkpoints/*/*")) == kept
     done = run(*line.words, "-o", line.out, "--resume")
     assert done.status == 0, done.err
     assert "goes on from" in done.out.replace("\n", "")
     assert_same_folder(line.out, tmp_path / "whole")
     assert sorted(one.name for one in tmp_path.iterdir()) == ["c.txt", "m", "whole"]
+
+
+def test_the_recorded_run_wants_the_recorded_corpus(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "c.txt"
+    path.write_text("\n".join(corpus(200)), "utf-8")
+    assert run("train", path, "-o", tmp_path / "m", *SMALL, "--epochs", 2).status == 0
+    again = ("train", "--config", tmp_path / "m/nearfar.json")
+    assert run(*again, "-o", tmp_path / "same").status == 0
+    assert_same_folder(tmp_path / "same", tmp_path / "m")
+    assert run(*again, "-o", tmp_path / "fewer", "--min-count", 100).status == 0
+    path.write_text("\n".join(corpus(201)), "utf-8")
+    result = run(*again, "-o", tmp_path / "other")
+    assert result.status == 2
+    assert "found 2,010 words with fingerprint" in result.err.replace("\n", " ")
+    assert "the data has changed" in result.err
+    assert not [one for one in tmp_path.iterdir() if one.name.startswith("other")]
+    result = run(*again, path, "-o", tmp_path / "other")
+    assert result.status == 0
+    assert "other data than recorded" in result.out.replace("\n", " ")
 
 
 def test_standard_input_of_any_bytes(run: Run, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +148,8 @@ def test_standard_input_of_any_bytes(run: Run, text: Path, tmp_path: Path, monke
         (b"", (), "no word"),
         (b"a b\n" * 9, ("--objective", "triplet"), "wanted one of words: neg, nce, infonce"),
         (b"a b\n" * 9, ("--batch-size", 8), "--batch-size"),
+        (b"a b\n" * 9, ("--open",), "--open: found it with words"),
+        (b"a b\n" * 9, ("--where", "x=y"), "--where: found it for plain text"),
     ],
 )
 def test_bad_input(content: bytes, options: tuple[object, ...], said: str, run: Run, tmp_path: Path) -> None:
@@ -128,7 +159,19 @@ def test_bad_input(content: bytes, options: tuple[object, ...], said: str, run: 
     assert result.status == 2
     assert said in result.err
     assert result.err.count("\n") == 1
-    assert [one.name for one in tmp_path.iterdir() if one.name != "m.checkpoints"] == ["c.txt"]
+    assert [one.name for one in tmp_path.iterdir()] == ["c.txt"]
+
+
+def test_words_are_trained_by_train_alone(run: Run, text: Path) -> None:
+    result = run("rate", text, "--encoder", "words")
+    assert result.status == 2
+    assert "wanted it in nearfar train" in result.err
+
+
+def test_a_corpus_that_is_not_there_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    for source in (tmp_path / "nothing.txt", tmp_path):
+        assert run("train", source, "-o", tmp_path / "m", "--encoder", "words").status == 2
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.heavy

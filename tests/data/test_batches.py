@@ -184,6 +184,12 @@ def test_shards_are_the_batch(rows: int, ranks: int) -> None:
         (lambda: by_cluster([1.0, 2.0]), "vectors: found shape"),
         (lambda: by_cluster([[np.inf]]), "vectors: found"),
         (lambda: by_cluster([[1.0]], clusters=0), "clusters: found 0"),
+        (lambda: BatchPlan([SourceRows(3)], 2.5), "batch_size: found 2.5, wanted a whole number"),
+        (lambda: BatchPlan([SourceRows(True)], 4), "rows of source 0: found True, wanted a whole number"),
+        (lambda: BatchPlan([SourceRows(5, by_length([1, 2]))], 4).epoch(0), "lengths: found 2 rows, wanted .* 5 or"),
+        (lambda: BatchPlan([SourceRows(5, by_cluster([[1.0]]))], 4).epoch(0), "vectors: found 1 rows"),
+        (lambda: BatchPlan([SourceRows(5, no_duplicates([[1, 2]]))], 4).epoch(0), "ids: found 2 rows"),
+        (lambda: BatchPlan([SourceRows(5, per_class([1, 2], m=2))], 4).epoch(0), "labels: found 2 rows"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(mistake, message: str) -> None:

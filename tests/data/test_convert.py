@@ -169,8 +169,9 @@ def test_labels_pair_texts_of_one_label(
     for text, label in zip(table.column("text"), table.column("label"), strict=True):
         label_of.setdefault(text, set()).add(label)
     found = rows(made)
-    for anchor, positive, *far in found:
+    for anchor, positive, *far, group in found:
         assert anchor != positive
+        assert label_of[anchor] == {group}  # in a batch, rows of one label must not push each other
         assert label_of[anchor] == label_of[positive]
         assert len(label_of[anchor]) == 1
         assert len(set(far)) == negatives

@@ -66,6 +66,19 @@ def test_rows_are_shuffled_as_far_as_the_buffer_goes() -> None:
     assert numbers(rows(50), buffer=1) == list(range(50))
 
 
+def test_files_come_in_another_order_each_epoch(tmp_path: Path) -> None:
+    """So that files sorted by what they hold are not met in the same order again and again."""
+    for number in range(8):
+        lines = (f"a{number * 100 + row}\tp{number * 100 + row}\n" for row in range(100))
+        (tmp_path / f"{number}.tsv").write_text("anchor\tpositive\n" + "".join(lines))
+    stream = read_stream(tmp_path)
+    begins = {epoch: [row // 100 for row in numbers(stream, buffer=20, epoch=epoch)][:50] for epoch in range(6)}
+    assert len({tuple(sorted(set(begin))) for begin in begins.values()}) > 2
+    assert numbers(stream, buffer=20, epoch=3) == numbers(read_stream(tmp_path), buffer=20, epoch=3)
+    assert sorted(numbers(stream, buffer=20, epoch=3)) == list(range(800))
+    assert numbers(stream, buffer=1, epoch=3) == list(range(800))
+
+
 def test_skipped_batches_are_those_that_a_run_has_done() -> None:
     whole = list(rows(100).batches(8, buffer=20, seed=1))
     assert list(rows(100).batches(8, buffer=20, seed=1, skip=5)) == whole[5:]

@@ -77,7 +77,7 @@ def ask(live: Live, path: str, host: str | None = None, method: str = "GET") -> 
 
 
 def test_the_page_and_what_is_new_are_given(live: Live) -> None:
-    for path in ("/", "/page.js", "/page.css", "/charts.js"):
+    for path in ("/", "/page.js", "/page.css", "/charts.js", "/words.js"):
         status, content = ask(live, path)
         assert status == 200
         assert "http://" not in content.replace("http://www.w3.org/2000/svg", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,14 @@ def test_a_random_draw_is_even_over_the_window() -> None:
     assert np.bincount(rank, minlength=6).min() > 90  # of 133
 
 
+def test_a_random_draw_without_a_window_has_something_to_draw_from() -> None:
+    """Three of the nearest four are no draw."""
+    texts = [f"{'a' * (i + 1)}{'b' * 9}" for i in range(60)]
+    data = nf.Table.from_columns({"anchor": [f"b{'c' * i}" for i in range(200)], "positive": ["d"] * 200})
+    mined = nf.mine_negatives(data, bags, corpus=texts, rules=Rules(count=3, draw="random"))
+    assert len(np.unique(mined.places)) > 25
+
+
 def test_a_second_encoder_judges(model: SentenceTransformer) -> None:
     """What the judge holds to be as near as the positive is no negative."""
     data, judge = table(24), by_encoder(model)
@@ -248,12 +257,30 @@ def test_a_second_encoder_judges(model: SentenceTransformer) -> None:
     assert np.nanmax(mined.scores - 0.7 * lowest[:, None]) < 1e-6
 
 
+def test_a_judging_encoder_reads_each_text_once(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[tuple[str, str]] = Counter()
+    for name in ("encode_query", "encode_document"):
+        encode = getattr(model, name)
+
+        def counted(texts: list[str], name: str = name, encode: Any = encode, **options: Any) -> Any:
+            read.update((name, text) for text in texts)
+            return encode(texts, **options)
+
+        monkeypatch.setattr(model, name, counted)
+    data = table(200)  # of more anchors than are judged at a time
+    mined = nf.mine_negatives(data, bags, rules=Rules(judge=by_encoder(model)))
+    assert set(read.values()) == {1}
+    assert len(mined.task.anchors) > 64
+
+
 def test_prompts_and_the_cache(model: SentenceTransformer, tmp_path: Path) -> None:
     texts, encoding = ["a cat", "a much longer text about a dog"], Encoding(query_prompt="query: ", cache=tmp_path)
     first = embedded(model, texts, "query", encoding)
     wanted = model.encode([f"query: {text}" for text in texts], normalize_embeddings=True)
     np.testing.assert_allclose(first, wanted, atol=1e-5)
     (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:200])  # of a run that was cut off: made again
+    np.testing.assert_array_equal(embedded(model, texts, "query", encoding), first)
     np.save(path, np.ones((2, 3), np.float32))
     assert embedded(model, texts, "query", encoding).shape == (2, 3)  # read, not made again
     assert embedded(model, texts, "corpus", encoding).shape == (2, 384)
@@ -266,7 +293,11 @@ def nothing(texts: Sequence[str]) -> np.ndarray:
 
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
-    "count": (lambda: Rules(count=0), "count: found 0, wanted 1 or more"),
+    "count": (lambda: Rules(count=0), "count: found 0, wanted at least 1"),
+    "count in parts": (lambda: Rules(count=2.5), "count: found 2.5, wanted a whole number"),
+    "window of text": (lambda: Rules(window="9"), "window: found '9', wanted a whole number"),
+    "seed": (lambda: Rules(seed=-1), "seed: found -1, wanted at least 0"),
+    "limit of text": (lambda: Limits(max_score="a"), "max_score: found 'a', wanted a finite number"),
     "skip": (lambda: Rules(skip=-1), "skip: found -1"),
     "window": (lambda: Rules(skip=4, window=5), "window: found an end at 5, which leaves 1 after the first 4"),
     "draw": (lambda: Rules(draw="best"), "draw: found 'best', wanted top or random"),

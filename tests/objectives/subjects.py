@@ -38,7 +38,7 @@ class Subject:
 
     def fits(self, problem: Problem) -> bool:
         """Of a kind it takes, in a shape it takes; without log-probabilities there is no NCE."""
-        if self.name == "nce" and "log_noise" not in problem.options:
+        if self.name == "nce" and "log_noise_positive" not in problem.options:
             return False
         return self.suits(problem.kind) and self.second in (None, len(problem.shapes[-1]))
 
@@ -240,6 +240,7 @@ PROBLEMS = (
     Problem(
         "sampled-own", "sampled", (FIVE, FIVE, (5, 2, 3)), LOGS | {"log_noise": [[-1.5, -0.5]] * 5, "weights": WEIGHTS}
     ),
+    Problem("sampled-in-batch", "sampled", (FIVE, FIVE), LOGS | {"weights": WEIGHTS}),
     Problem("sampled-without-log-noise", "sampled", (FIVE, FIVE, (4, 3))),
     Problem("triplets-single", "triplets", ((1, 3), (1, 3), (1, 3))),
     Problem("judged-only-near", "judged", (FIVE, FIVE), {"near": [True] * 5}),

@@ -52,8 +52,10 @@ def problems(draw: st.DrawFn, subject: Subject) -> Problem:
     elif kind == "judged":
         options["near"] = draw(several(count, st.booleans()))
     elif kind == "sampled":
-        shapes += (draw(st.sampled_from([shared, own])),)
-        options |= {"log_noise_positive": [-1.5] * count, "log_noise": eighths(shapes[2][:-1]) - 2}
+        shapes += draw(st.sampled_from([(), (shared,), (own,)]))
+        options["log_noise_positive"] = eighths((count,)) - 2
+        if len(shapes) > 2:
+            options["log_noise"] = eighths(shapes[2][:-1]) - 2
     elif kind == "assigned":
         shapes, options["assignment"] = (side, shared), draw(several(count, st.integers(0, more - 1)))
     elif kind == "graded":

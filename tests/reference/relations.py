@@ -38,13 +38,16 @@ def pairs(
     queue: np.ndarray | None = None,
     weights: Sequence[float] | None = None,
     negative_groups: Sequence[int] | None = None,
+    texts: tuple[Sequence[int], Sequence[int]] | None = None,
 ) -> Plain:
-    """Row i's positive near; others far unless of anchor i's group, which negatives may have too; the queue far."""
+    """Row i's positive near; others far unless of anchor i's group, which negatives may have too, or its text."""
     n = len(positives)
     rows = _listed(positives, negatives, queue)
     near = [[i] for i in range(n)]
     known = [*(groups or ()), *(negative_groups or ())]
     far = [[j for j in range(len(rows)) if j != i and not (j < len(known) and known[j] == known[i])] for i in range(n)]
+    if texts is not None:
+        far = [[j for j in row if not (j < n and texts[1][j] == texts[0][i])] for i, row in enumerate(far)]
     if guide is not None:
         far = _guided(near, far, guide[0], np.concatenate([_flat(part) for part in guide[1:]]), guide_margin)
     return Plain(_listed(anchors), rows, near, far, weights or [1.0] * n)
@@ -58,8 +61,9 @@ def views(
     guide_margin: float = 0.0,
     queue: np.ndarray | None = None,
     weights: Sequence[float] | None = None,
+    texts: tuple[Sequence[int], Sequence[int]] | None = None,
 ) -> Plain:
-    """2N items; the other view near; itself in neither list; an item of the same group in neither; the queue far."""
+    """2N items; the other view near; itself in neither list; an item of its group or text in neither; the queue far."""
     n = len(first)
     items = _listed(first, second)
     near, far = [], []
@@ -67,6 +71,9 @@ def views(
         other = i + n if i < n else i - n
         near.append([other])
         same = [j for j in range(2 * n) if groups is not None and groups[j % n] == groups[i % n]]
+        if texts is not None:
+            each = [*texts[0], *texts[1]]
+            same += [j for j in range(2 * n) if each[j] == each[i]]
         far.append([j for j in range(2 * n) if j not in (i, other, *same)])
     candidates = items + (_listed(queue) if queue is not None else [])
     for row in far:
@@ -122,13 +129,18 @@ def judged(
 def sampled(
     anchors: np.ndarray,
     positives: np.ndarray,
-    noise: np.ndarray,
+    noise: np.ndarray | None = None,
     log_noise_positive: Sequence[float] | None = None,
     log_noise: Sequence[float] | Sequence[Sequence[float]] | None = None,
     weights: Sequence[float] | None = None,
 ) -> Plain:
-    """Its own positive near, its own or everybody's noise far; log-probabilities of the noise for each candidate."""
+    """Its own positive near, its own or everybody's noise far; log-probabilities of the noise for each candidate.
+
+    Without noise the positives of the other rows are it.
+    """
     n = len(anchors)
+    if noise is None:
+        return replace(pairs(anchors, positives, weights=weights), log_noise=log_noise_positive)
     rows = noise if noise.ndim == 3 else [noise] * n
     plain = _own(anchors, [[[p], list(k)] for p, k in zip(positives, rows, strict=True)], weights)
     if log_noise is None:

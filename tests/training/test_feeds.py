@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import nearfar as nf
-from nearfar.data.batches import Position
+from nearfar.data.batches import BatchPlan, Position, SourceRows, shuffled
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.settings import Settings
-from nearfar.training.feeds import Feed, StreamFeed
+from nearfar.training.feeds import Feed, StreamFeed, TableFeed
 from nearfar.training.objectives import Objectives
 from nearfar.training.ready import make_feed
 from nearfar.training.sources import Batch, Passing, Streamed
@@ -112,3 +112,28 @@ def test_a_guide_is_asked_once_for_what_stands_on_both_sides() -> None:
     assert asked[1:] == [["a", "b"], ["c", "d"], ["e", "f"]]
     assert batch.guide is not None
     assert len(batch.guide) == 3
+
+
+class Numbers:
+    """A source whose batches are their rows."""
+
+    def batch(self, rows: np.ndarray, epoch: int) -> np.ndarray:
+        return rows
+
+
+def test_an_epoch_is_ordered_once() -> None:
+    """Asking for its length beforehand costs nothing: batches by cluster embed the whole table."""
+    asked = []
+
+    def order(rows: np.ndarray, generator: np.random.Generator, batch_size: int) -> list[np.ndarray]:
+        asked.append(len(rows))
+        return shuffled(rows, generator, batch_size)
+
+    feed = TableFeed([Numbers()], BatchPlan([SourceRows(20, order)], 4), moving=True)  # type: ignore[list-item]
+    assert (feed.steps_in_epoch, feed.steps_in_epoch) == (5, 5)
+    first = list(islice(feed.batches(), 6))
+    assert len(asked) == 2
+    plan = BatchPlan([SourceRows(20)], 4)
+    for (position, rows), (wanted, _, other) in zip(first, islice(plan.batches(), 6), strict=False):
+        assert position == wanted
+        np.testing.assert_array_equal(rows, other)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 
 import nearfar as nf
 from nearfar.data.groups import number_texts
+from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import build_static
 from nearfar.objectives import parse_objective
@@ -149,3 +152,94 @@ def test_what_a_teacher_cannot_do_is_said(teacher: Path) -> None:
         nf.train(pairs_table(), settings=nf.Settings(**SMALL, objective="marginmse", teacher=str(teacher)))
     with pytest.raises(nf.InputError, match=r"--teacher: found .*, wanted none: it grades pairs for marginmse"):
         nf.train(pairs_table(), settings=nf.Settings(**SMALL, teacher=str(teacher)))
+    with pytest.raises(nf.InputError, match="found no teacher, which MarginMSELoss"):
+        nf.train(scored(), settings=nf.Settings(**SMALL, objective="marginmse", matryoshka=[4]))
+
+
+def taught_columns(count: int, negatives: int) -> dict[str, list[Any]]:
+    """Pairs with negatives, and with scores that tell each row and candidate."""
+    every = texts((2 + negatives) * count)
+    names = ["negative"] if negatives == 1 else [f"negative_{place + 1}" for place in range(negatives)]
+    columns: dict[str, list[Any]] = {"anchor": every[:count], "positive": every[count : 2 * count]}
+    for place, name in enumerate(names, start=2):
+        columns[name] = every[place * count : (place + 1) * count]
+    for place, name in enumerate(["positive", *names]):
+        columns[f"{name}_score"] = [row + place / 10 for row in range(count)]
+    return columns
+
+
+@pytest.mark.parametrize("negatives", [1, 2])
+@pytest.mark.parametrize("kind", ["table", "stream"])
+def test_scores_of_a_teacher_may_stand_in_the_table(kind: str, negatives: int) -> None:
+    columns = taught_columns(20, negatives)
+    table = nf.Table.from_columns(columns)
+    assert table.text_roles == ("anchor", "positive", *table.negatives)
+    assert len(table.taught) == 1 + negatives
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    stream = Stream.from_rows(lambda: rows)
+    settings = nf.Settings(**SMALL, objective="marginmse", teacher_scale=0.5)
+    student = encoder()
+    data = table if kind == "table" else stream
+    feed = make_feed([data], student, Objectives(nf.MarginMSELoss()), settings, Views.parse(["dropout"]))
+    _, batch = next(feed.batches())
+    assert batch.kind == "graded"
+    places = np.round(2 * batch.marks[:, 0]).astype(int)  # the score of a positive is its row's number
+    assert len(set(places.tolist())) == len(batch.tokens[0])
+    np.testing.assert_allclose(batch.marks, 0.5 * (places[:, None] + np.arange(1 + negatives) / 10), rtol=1e-6)
+    wanted = student.tokenise([[columns["anchor"][place] for place in places]])
+    assert [*batch.tokens[0].rows()] == [*wanted.rows()]
+
+
+def test_scores_in_a_table_are_learnt_and_elsewhere_do_no_harm(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = seen(monkeypatch)
+    columns = taught_columns(20, 1)
+    table = nf.Table.from_columns(columns)
+    plain = nf.Table.from_columns({role: values for role, values in columns.items() if not role.endswith("score")})
+    for objective, kind in (("marginmse", "graded"), ("cosent", "graded"), ("infonce", "pairs")):
+        nf.train(table, settings=nf.Settings(**SMALL, objective=objective))
+        assert calls.pop()[1] == kind
+    models = [nf.train(one, settings=nf.Settings(**SMALL)).model.state_dict() for one in (table, plain)]
+    assert all(map(torch.equal, models[0].values(), models[1].values()))
+
+
+def test_lists_of_negatives_may_have_lists_of_scores(tmp_path: Path) -> None:
+    row = {"anchor": "a cat", "positive": "a tom", "negative": ["a dog", "a car"], "positive_score": 3}
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(row | {"negative_score": [2, place]}) + "\n" for place in (1, 0)), "utf-8")
+    table = nf.read_table(path)
+    assert table.taught == ("positive_score", "negative_1_score", "negative_2_score")
+    assert table.column("negative_2_score") == [1.0, 0.0]
+    path.write_text(json.dumps(row | {"negative_score": [2]}) + "\n", "utf-8")
+    with pytest.raises(nf.InputError, match=r"line 1, column 'negative_score': found 1 scores, wanted a list of 2"):
+        nf.read_table(path)
+    path.write_text(json.dumps(row | {"negative_score": [2, "x"]}) + "\n", "utf-8")
+    with pytest.raises(nf.InputError, match=r"line 1, column 'negative_2_score': found 'x', wanted a number"):
+        nf.read_table(path)
+
+
+def test_scores_of_some_candidates_alone_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("anchor\tpositive\tnegative\tpositive_score\tce\na cat\ta tom\ta dog\t1\t0\n", "utf-8")
+    assert not nf.read_table(path).taught
+    assert nf.read_table(path, columns={"negative_score": "ce"}).column("negative_score") == [0.0]
+    with pytest.raises(nf.InputError, match="found a column for positive_score, wanted one for negative_score beside"):
+        nf.read_table(path, columns={"positive_score": "ce"})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data": "pairs.tsv"}, "data: found 'pairs.tsv', wanted a table"),
+        ({"data": None}, "data: found nothing, wanted a table"),
+        ({"data": []}, "data: found none"),
+        ({"data": [pairs_table(), 3]}, "data: found 3, wanted a table"),
+        ({"evaluate_on": "dev.tsv"}, "evaluate_on: found 'dev.tsv', wanted a table"),
+        ({"objective": "infonce"}, "objective: found 'infonce', wanted one, as nearfar.InfoNCELoss()"),
+        ({"objective": nf.InfoNCELoss}, "objective: found <class .*, wanted one, as"),
+        ({"objective": [nf.InfoNCELoss(), 1]}, "objective: found 2, wanted 1, one for each source"),
+        ({"objective": {"memory": None}}, "objective: found nothing, wanted one, as"),
+    ],
+)
+def test_what_is_no_table_or_objective_is_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(nf.InputError, match=message):
+        nf.train(**{"data": pairs_table(), "settings": nf.Settings(**SMALL)} | given)

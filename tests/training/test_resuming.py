@@ -213,6 +213,34 @@ def test_changed_data_or_settings_are_refused_with_the_difference(change: str, t
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-000001", "step-000002"]
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "wanted"),
+    [
+        (nf.InfoNCELoss(), nf.InfoNCELoss(temperature=0.2), "InfoNCELoss temperature was 0.05, is 0.2"),
+        (nf.TripletLoss(), nf.TripletLoss(mining="hard"), 'TripletLoss mining was "all", is "hard"'),
+        (
+            nf.Matryoshka(nf.InfoNCELoss(), [4, 8]),
+            nf.Matryoshka(nf.InfoNCELoss(), [2, 8]),
+            r"Matryoshka dims was \[4, 8\], is \[2, 8\]",
+        ),
+    ],
+)
+def test_another_objective_of_python_is_refused(then: Any, now: Any, wanted: str, tmp_path: Path) -> None:
+    settings = nf.Settings(**SMALL, steps=3)
+    nf.train(pairs(), objective=then, settings=settings, checkpoints=nf.Checkpoints(tmp_path))
+    with pytest.raises(nf.InputError, match=wanted):
+        nf.train(pairs(), objective=now, settings=settings, checkpoints=nf.Checkpoints(tmp_path, resume=True))
+
+
+def test_what_changes_nothing_may_change(tmp_path: Path) -> None:
+    settings = nf.Settings(**SMALL, steps=5)
+    whole = run(pairs(), settings)
+    with pytest.raises(Death):
+        run(pairs(), settings, nf.Checkpoints(tmp_path), dies_after=3)
+    changed = settings.model_copy(update={"license": "mit", "language": ["en"], "keep": 1, "watch_every": 1})
+    assert_same(run(pairs(), changed, nf.Checkpoints(tmp_path, resume=True)), whole)
+
+
 def test_one_changed_text_is_another_table(tmp_path: Path) -> None:
     settings = nf.Settings(**SMALL, steps=5)
     with pytest.raises(Death):

@@ -104,6 +104,17 @@ def test_rows_of_one_group_do_not_push_each_other(kind: str) -> None:
     assert ignored == {(i, j) for i in together for j in together if i != j}
 
 
+@pytest.mark.parametrize("kind", ["pairs", "views"])
+def test_an_anchor_is_not_pushed_from_itself_as_another_rows_positive(kind: str) -> None:
+    """a is near b, b near c: no anchor b may be far from the positive b, while a and c stay far from each other."""
+    made = nf.Table.from_columns({"anchor": list("abd"), "positive": list("bce")})
+    encoder = open_encoder(build_static(lambda: [list("abcde")], width=8))
+    contrast = Contrasting(encoder, True)(Tokenised.of(made, kind, encoder).batch(np.arange(3), epoch=0))
+    found = contrast.relation(slice(0, len(contrast))).ignored
+    ignored = {(int(i), int(j)) for i, j in zip(*found, strict=True) if i != j}
+    assert ignored == ({(1, 0)} if kind == "pairs" else {(1, 3), (3, 1)})
+
+
 def test_a_group_is_not_parted_when_rows_are_held_out() -> None:
     rows = range(400)
     columns = {"anchor": [f"a{i}" for i in rows], "positive": [f"b{i}" for i in rows], "group": [i // 3 for i in rows]}
@@ -131,7 +142,7 @@ TABLES = {
         (nf.PrototypeLoss(), [None, None, None, "labelled", None]),
         (nf.CoSENTLoss(), [None, None, None, None, "graded"]),
         (nf.MarginMSELoss(), [None] * 5),
-        (nf.NCELoss(), [None] * 5),
+        (nf.NCELoss(), ["sampled", None, "sampled", None, None]),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -144,6 +155,33 @@ def test_each_table_is_contrasted_as_the_objective_takes_it(objective, kinds: li
                 check_usable(made, objective)
         else:
             check_usable(made, objective)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "texts"])
+def test_nce_takes_other_rows_as_noise_as_probable_as_they_are_frequent(kind: str) -> None:
+    """A frequent text among them is allowed for by its probability, and by no group."""
+    texts = {"anchor": list("abcdef"), "positive": list("vvvwxy")} if kind == "pairs" else {"text": list("aaabcd")}
+    encoder = open_encoder(build_static(lambda: [list("abcdefvwxy")], width=8))
+    source = Tokenised.of(nf.Table.from_columns(texts), "sampled", encoder)
+    rows = np.array([5, 0, 3, 2])
+    contrast = Contrasting(encoder, False)(source.batch(rows, epoch=0))
+    assert contrast.kind == "sampled"
+    x, p = contrast.anchors.detach().double().numpy(), contrast.candidates.detach().double().numpy()
+    share = np.array([1, 3, 1, 3]) / 6
+    shifted = x @ p.T - np.log(3 * share)  # of the others, 3 are drawn
+    log_sigma = -np.log1p(np.exp(-shifted * np.where(np.eye(4), 1, -1)))
+    assert nf.NCELoss()(contrast).item() == pytest.approx(-log_sigma.sum() / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "columns", [{"anchor": WORDS, "positive": WORDS[::-1]}, {"text": WORDS}], ids=["pairs", "texts"]
+)
+def test_nce_is_trained_by(columns: dict[str, list[str]]) -> None:
+    """Views of lone texts as well, whose probability is that of the text that they were made of."""
+    views = ["crop"] if "text" in columns else ["dropout"]
+    settings = nf.Settings(steps=3, vocabulary=100, width=8, held_out=0, view=views)
+    outcome = nf.train(nf.Table.from_columns(columns), objective=nf.NCELoss(), settings=settings)
+    assert outcome.best_step == 3
 
 
 def test_what_an_objective_learns_is_learnt() -> None:

@@ -61,6 +61,33 @@ def test_memory_that_runs_out_halves_the_chunk_and_changes_nothing_else(when: st
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+def test_a_run_goes_on_in_the_chunks_that_it_had(
+    make_transformer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that memory decided at first, halved where it ran out: whatever is free when the run goes on."""
+
+    def part(name: str, free: int, stop: bool = False, **options: Any) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr("nearfar.encoders.transformer.fitting_chunk", lambda model: free)
+        model, fails = make_transformer(), iter([not options.get("resume")])
+        forward = model[0].forward
+
+        def scarce(features: dict[str, Any], **more: Any) -> Any:
+            if next(fails, False):
+                raise MemoryError("no room")
+            return forward(features, **more)
+
+        model[0].forward = scarce
+        checkpoints = nf.Checkpoints(tmp_path / name, stop=lambda: stop, **options)
+        settings = nf.Settings(steps=3, batch_size=20, held_out=0, warmup=0)
+        return nf.train(TABLE, model=model, settings=settings, checkpoints=checkpoints).model.state_dict()
+
+    whole = part("whole", 64)
+    with pytest.raises(nf.Stopped):
+        part("cut", 64, stop=True)
+    again = part("cut", 1024, resume=True)
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+
+
 def test_no_memory_at_all_is_an_error_that_says_so(make_transformer: Make) -> None:
     model = make_transformer()
 

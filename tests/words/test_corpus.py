@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import tracemalloc
 from pathlib import Path
 
@@ -27,11 +28,12 @@ def read(folder: Path, *sources: Path | str, least: int = 1) -> Corpus:
 def texts(corpus: Corpus) -> list[str]:
     """The lines of the file of ids."""
     lines: list[list[str]] = [[]]
+    tokenizer = corpus.open_tokenizer()
     for number in corpus.part(0, corpus.length).tolist():
         if number == END:
             lines.append([])
         else:
-            lines[-1].append(corpus.tokenizer.id_to_token(number))
+            lines[-1].append(tokenizer.id_to_token(number))
     assert lines[-1] == []
     return [" ".join(line) for line in lines[:-1]]
 
@@ -139,3 +141,35 @@ def test_a_corpus_without_two_words_says_what_is_wanted(content: bytes, least: i
     with pytest.raises(InputError, match=said) as raised:
         read(tmp_path, path, least=least)
     assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("c.txt", "some text".encode("utf-16"), "found UTF-16"),
+        ("c.txt.xz", lzma.compress(b"some text"), "found a NUL byte, wanted text in UTF-8, as it is or compressed by"),
+        ("c.txt.gz", gzip.compress(b"PK\0\0"), "found a NUL byte"),
+    ],
+)
+def test_what_is_no_text_is_refused(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said) as raised:
+        read(tmp_path, path)
+    assert str(path) in str(raised.value)
+
+
+def test_columns_of_plain_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.txt"
+    path.write_text("a b\n", "utf-8")
+    with pytest.raises(InputError, match="--where: found it for plain text"):
+        open_text([path], tmp_path, where={"kind": ["x"]})
+
+
+def test_the_fingerprint_is_of_the_text_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.txt"
+    path.write_text("a b a b c\n" * 50 + "d d\n", "utf-8")
+    prints = [read(tmp_path, path, least=least).fingerprint for least in (1, 9)]
+    assert prints[0] == prints[1]
+    path.write_text("a b a b c\n" * 50 + "d e\n", "utf-8")
+    assert read(tmp_path, path, least=9).fingerprint != prints[0]

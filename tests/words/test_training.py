@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import nearfar as nf
 from nearfar.data import Table
 from nearfar.errors import InputError, Stopped
 from nearfar.training import Checkpoints
-from nearfar.words import Moment, WordOutcome, learning, train_words
+from nearfar.words import Moment, WordOutcome, WordVectors, kernels, learning, train_words, training
 from nearfar.words.learning import kept_share
 from nearfar.words.plan import resolved
 from tests.words.made import SUBJECTS, corpus
@@ -142,6 +144,11 @@ def test_what_has_no_place_in_words_is_refused() -> None:
         ({"queue": 5}, "--queue"),
         ({"steps": 5}, "--steps"),
         ({"objective": "neg", "temperature": 0.1}, "no temperature"),
+        ({"view": ["crop"]}, "--view: found"),
+        ({"patience": 3}, "--patience"),
+        ({"lora": 8}, "--lora"),
+        ({"window": 10**9}, "--window: found 1,000,000,000, wanted 10,000 or less"),
+        ({"noise": 10**8}, "--noise"),
     ):
         with pytest.raises(InputError, match=said):
             resolved(nf.Settings(**values))
@@ -159,3 +166,58 @@ def test_frequent_words_are_left_out_as_word2vec_does() -> None:
 def test_nce_starts_normalised(path: Path) -> None:
     outcome = trained(path, objective="nce", learning_rate=1e-9)
     assert np.exp(outcome.biases[1:]).sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_it_is_compiled_once_whatever_runs(path: Path, tmp_path: Path) -> None:
+    for values in ({"architecture": "cbow"}, {"objective": "nce", "subwords": True}, {"objective": "infonce"}):
+        trained(path, epochs=1, **values)
+    asked = iter([False] * 8 + [True] * 99)
+    with pytest.raises(Stopped):
+        trained(path, Checkpoints(tmp_path, stop=lambda: next(asked)), epochs=1)
+    trained(path, Checkpoints(tmp_path, resume=True), epochs=1)  # with vectors that were read from a file
+    assert len(kernels.learn_run.nopython_signatures) == 1
+
+
+def test_who_waits_for_the_compiler_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = threading.Event()
+    monkeypatch.setattr(training, "compile_", lambda: told.wait(60))
+    monkeypatch.setattr(training, "PATIENCE", 0.0)
+    moments: list[Moment] = []
+
+    def watch(moment: Moment) -> None:
+        moments.append(moment)
+        if moment.stage == "compiling":
+            told.set()
+
+    train_words(path, settings=nf.Settings(width=16, epochs=1, threads=1, subsample=0.0), watch=watch)
+    assert told.is_set()
+    assert [moment.note for moment in moments if moment.stage == "compiling"] == [training.COMPILING]
+    stages = [moment.stage for moment in moments]
+    assert stages[0] == "reading, line 2,000"
+    assert stages[-1] == "training"
+
+
+def test_vectors_that_do_not_fit_into_memory_are_refused_before_they_are_made(path: Path) -> None:
+    with pytest.raises(InputError, match=r"--width: found 1,000,000,000, which takes 1.* MiB for 16 words"):
+        trained(path, width=10**9)
+
+
+def test_a_run_that_learns_nothing_is_an_error(path: Path) -> None:
+    with pytest.raises(InputError, match="wanted a larger corpus or --subsample 0"):
+        trained(path, subsample=1e-300)
+
+
+def test_a_run_that_is_refused_leaves_nothing(path: Path, tmp_path: Path) -> None:
+    def check(corpus: Mapping[str, Any]) -> None:
+        assert corpus["rows"] == 20_000
+        raise InputError("not this one")
+
+    with pytest.raises(InputError, match="not this one"):
+        train_words(path, check=check, checkpoints=Checkpoints(tmp_path / "c"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_vectors_outlive_the_folder_that_they_were_made_in(path: Path, tmp_path: Path) -> None:
+    outcome = trained(path)
+    outcome.vectors.save(tmp_path)
+    assert sorted(WordVectors.open(tmp_path).words) == sorted(SUBJECTS[0] + SUBJECTS[1])

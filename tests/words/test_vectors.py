@@ -133,3 +133,28 @@ def test_a_word_outside_the_vocabulary_is_its_grams(vectors: WordVectors) -> Non
     np.testing.assert_allclose(with_grams["kingdom"], np.full(4, count**0.5), rtol=1e-5)
     np.testing.assert_allclose(with_grams.embed(["king kingdom"])[0], (vectors["king"] + count**0.5) / 2, rtol=1e-5)
     assert not with_grams.embed(["zzz", ""]).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("model.safetensors", b"\x09", "cannot be read"),
+        ("outputs.npy", b"x", "cannot be read"),
+        ("outputs.npy", b"", "cannot be read"),
+        ("grams.txt", b"ab\n", r"grams\.npy: found shape \(\d+, 4\), wanted \(1, d\)"),
+    ],
+)
+def test_a_damaged_folder_is_told(name: str, content: bytes, said: str, vectors: WordVectors, tmp_path: Path) -> None:
+    grams = Grams.of(["kings", "kingly"])
+    table = np.ones((len(grams.names), 4), np.float32)
+    WordVectors(vectors.tokenizer, vectors.vectors, vectors.vectors, grams, table).save(tmp_path)
+    assert WordVectors.open(tmp_path)["kingdom"].any()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said) as raised:
+        WordVectors.open(tmp_path)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_words_that_cancel_out_have_no_nearest(vectors: WordVectors) -> None:
+    with pytest.raises(InputError, match="found king to be taken away"):
+        vectors.nearest("king", "king")

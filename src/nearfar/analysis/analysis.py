@@ -105,7 +105,8 @@ class Analysis:
         samples: arrays for pictures: `near` and `far` (cosines), `spectrum`, `k_occurrence`, `neighbours` (places among
             the points), `dimension_length`, `dimension_shared`, `dimension_gap`, `temperatures`, `fractions`,
             `effective_share` (temperatures), `hardest_shares` (temperatures, fractions), `gradient_norms` beside
-            `near_cosines`, `scores` beside `pair_cosines`, `invariance:VIEW` (ratios).
+            `near_cosines`, `scores` beside `pair_cosines`, `point_scores` (of a point's pairs, the mean),
+            `invariance:VIEW` (ratios).
         points: `(n, d)`, the distinct texts' embeddings that the figures of the space go over.
         texts, labels: of the points, or None.
         hubs, false_negatives: lists, the worst first.

@@ -239,7 +239,12 @@ def scores(out: Gathering) -> None:
         return
     for name, value in found.figures.items():
         out.add(name, value=value, ends=found.intervals.get(name), rows=found.rows)
-    out.samples |= {"scores": found.by_row["score"], "pair_cosines": found.by_row["cosine"]}
+    sums, counts = np.bincount(out.given.place, np.tile(graded, 2)), np.bincount(out.given.place)
+    out.samples |= {
+        "scores": found.by_row["score"],
+        "pair_cosines": found.by_row["cosine"],
+        "point_scores": sums / counts,
+    }
 
 
 def retrieval(out: Gathering) -> None:

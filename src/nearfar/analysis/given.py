@@ -48,7 +48,7 @@ class Given:
         rows: that were chosen, `(r,)`, of `total`.
         points: `(n, d)`, each distinct text once (every row where there are no texts).
         texts: of the points.
-        place: `(r,)`, where among the points the first text of each chosen row is.
+        place: `(r,)`, where among the points the text of each chosen row is; of two sides `(2 r,)`, all of `x` first.
         first: `(n,)`, where each point was first met: a row of `x` or, counted on from there, of `y`.
         pairs: near ones: the pairs given, rows of one label, or the quarter of the highest scores.
         cosines: of near pairs and of far ones.
@@ -98,7 +98,7 @@ def given_of(columns: Columns, *, most: int, keep: int, seed: int, source: str) 
         for column in (columns.texts, columns.other_texts)
     )
     points, names, place, first = _points(x, y, texts)
-    given = Given("texts", rows, len(np.asarray(columns.x)), points, names, place[: len(rows)], first)
+    given = Given("texts", rows, len(np.asarray(columns.x)), points, names, place, first)
     if y is not None and columns.scores is not None:
         scores = np.asarray(columns.scores, dtype=np.float64)[rows]
         return _scored(given, x, y, scores, texts, generator)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from nearfar.commands import (
     analyze,
@@ -29,6 +31,7 @@ from nearfar.commands import (
 )
 from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
+from nearfar.settings import fault_of
 
 app = typer.Typer(
     name="nearfar",
@@ -83,20 +86,40 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        message, status = told(error)
+        message, status = told(error, options_of(words[0] if words else ""))
         name = f"nearfar (rank {rank()})" if rank() else "nearfar"
         print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status or 0)
 
 
-def told(error: Exception) -> tuple[str, int]:
-    """One line about an error, and the exit status it stands for."""
+def options_of(command: str) -> dict[str, str]:
+    """The options of a command by the names that they have in Python: max_score -> --max-score."""
+    known: Any = typer.main.get_command(app)
+    words = [word for param in getattr(known.commands.get(command), "params", ()) for word in param.opts]
+    return {word.removeprefix("--").replace("-", "_"): word for word in words if word.startswith("--")}
+
+
+def told(error: Exception, options: Mapping[str, str]) -> tuple[str, int]:
+    """One line about an error, and the exit status it stands for.
+
+    Args:
+        error: what was raised.
+        options: by their names in Python, which a message may begin with; the line has them as they are typed.
+    """
     if isinstance(error, NearfarError):
-        return str(error), 2 if isinstance(error, InputError) else 1
+        message = str(error)
+        name, colon, rest = message.removeprefix("settings: ").partition(":")
+        if name in options:
+            message = options[name] + colon + rest
+        return message, 2 if isinstance(error, InputError) else 1
+    if isinstance(error.__cause__, ValidationError) and hasattr(error, "param"):  # a value that typer cannot take
+        return f"{error.param.opts[0]}: {fault_of(error.__cause__)}", 2
     if hasattr(error, "format_message"):  # typer's own usage errors, under whatever name it has for them
         return f"{error.format_message()} (nearfar --help shows what there is)", 2
     if isinstance(error, OSError) and error.errno in _THEIRS:
         return f"{error.filename or 'output'}: {error.strerror}", 2
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error}); smaller data, --width or --batch-size needs less", 1
     return f"unexpected {type(error).__name__}: {error} (--debug shows the traceback)", 1
 
 

@@ -13,7 +13,8 @@ from nearfar.commands.shared import (
     Columns,
     Overwrite,
     Where,
-    check_file,
+    check_files,
+    check_language,
     console,
     open_model,
     open_tables,
@@ -61,12 +62,13 @@ def analyze(
     """
     from nearfar.analysis import analyse_table
     from nearfar.analysis.encoding import encoder
-    from nearfar.analysis.words import LANGUAGES
+    from nearfar.data.limits import above_zero
 
-    if language not in LANGUAGES:
-        raise InputError(f"--language: found {language!r}, wanted {' or '.join(LANGUAGES)}")
-    for path in filter(None, (output, json_file)):
-        check_file(path, overwrite, inputs=[data])
+    check_language(language)
+    above_zero("--temperature", str(temperature))
+    check_files([output, json_file], overwrite, inputs=[data])
+    if pictures:
+        _make_folder(pictures)
     (table,) = open_tables([data], column, where)
     most = max(1, texts // min(len(table.text_roles), 2))
     found = analyse_table(
@@ -84,6 +86,15 @@ def analyze(
     _show(found, language)
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--pictures: found {path}, which cannot be a folder ({error.strerror}), wanted one"
+        ) from error
+
+
 def _write(
     found: Analysis, model: str, language: Any, output: Path, json_file: Path | None, pictures: Path | None
 ) -> None:
@@ -97,7 +108,6 @@ def _write(
             content = {"model": model, **found.to_dict(language)}
             write_whole(json_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         if pictures:
-            pictures.mkdir(parents=True, exist_ok=True)
             written += write_pictures(drawn.specs(), pictures)
     for path in written:
         console.print(f"wrote {path}", markup=False)

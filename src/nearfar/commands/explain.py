@@ -11,7 +11,7 @@ from rich.table import Column
 from rich.table import Table as Grid
 from rich.text import Text
 
-from nearfar.commands.shared import check_file, console, open_model, write_whole
+from nearfar.commands.shared import check_files, console, open_model, write_whole
 
 if TYPE_CHECKING:
     from nearfar.analysis.explain import Explanation
@@ -37,9 +37,7 @@ def explain(
 
     Example: nearfar explain "how do I sort a list" "order the items of a sequence" --model my-model --html why.html
     """
-    for path in (html, json_file):
-        if path:
-            check_file(path, overwrite=True, inputs=[model])
+    check_files([html, json_file], overwrite=True, inputs=[model])
     encoder = open_model(model)
     from nearfar.analysis.explain import explain as explained
     from nearfar.analysis.explain import explanation_page

@@ -48,10 +48,10 @@ Output = Annotated[
     Path, typer.Option("-o", "--output", metavar="FILE", help=".jsonl, .csv, .tsv (each .gz, .zst) or .parquet.")
 ]
 Search = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="exact: nearest by cosine; index: about these, for a million candidates (needs nearfar\\[index]); bm25: "
-        "by words; mix: ranked by both."
+        help="exact: nearest by cosine, the default; index: about these, for a million candidates (needs "
+        "nearfar\\[index]); bm25: by words; mix: ranked by both."
     ),
 ]
 Corpus = Annotated[
@@ -108,7 +108,7 @@ def mine(
     data: Annotated[str, typer.Argument(help="A table of pairs: anchor, positive.")],
     output: Output,
     count: Count = 3,
-    method: Search = "exact",
+    method: Search = None,
     corpus: Corpus = None,
     skip: Skip = 0,
     window: Window = None,
@@ -193,20 +193,25 @@ def check_output(output: Path, inputs: list[str], form: str, fewer: str, overwri
 def _rules(given: dict[str, Any]) -> Any:
     """The rules that the options say, with the judge still to be opened."""
     with console.status("importing"):
-        from nearfar.data.negatives import Limits, Rules
+        from nearfar.data.negatives import Rules
 
-    names = ("max_score", "min_score", "absolute_margin", "relative_margin")
+    options = {name: given[name] for name in ("count", "skip", "window", "draw", "rank_by_judge", "include_positives")}
+    return Rules(
+        **options,
+        seed=given["seed"],
+        limits=_limits(given),
+        judge=given["judge"] and (lambda anchors, candidates: []),
+        judge_limits=_limits(given, "judge_"),
+    )
+
+
+def _limits(given: dict[str, Any], prefix: str = "") -> Any:
+    from nearfar.data.negatives import Limits
+
     try:
-        limits = Limits(**{name: given[name] for name in names})
-        judging = Limits(**{name: given[f"judge_{name}"] for name in names})
-        options = {name: given[name] for name in ("count", "skip", "window", "draw", "rank_by_judge", "seed")}
-        judge: Any = given["judge"] and (lambda anchors, candidates: [])
-        return Rules(
-            **options, limits=limits, judge=judge, judge_limits=judging, include_positives=given["include_positives"]
-        )
+        return Limits(**{name: given[prefix + name] for name in Limits.__dataclass_fields__})
     except InputError as error:
-        name, colon, rest = str(error).partition(":")
-        raise InputError(f"--{name.replace('_', '-')}{colon}{rest}") from None
+        raise InputError(f"{prefix}{error}") from None
 
 
 def _mined(given: dict[str, Any], rules: Any) -> Mined:
@@ -217,9 +222,12 @@ def _mined(given: dict[str, Any], rules: Any) -> Mined:
     from nearfar.mining.embedding import Encoding
     from nearfar.mining.negatives import Method
 
-    method: Any = "bm25" if given["model"] == "bm25" else given["method"]
+    by_words = given["model"] == "bm25"
+    method: Any = given["method"] or ("bm25" if by_words else "exact")
     if method not in get_args(Method):
         raise InputError(f"--method: found {method!r}, wanted {', '.join(get_args(Method))}")
+    if by_words and method != "bm25":
+        raise InputError(f"--method: found {method} with bm25 in the place of a model, wanted no other method")
     (table,) = open_tables([given["data"]], given["column"], given["where"], known=given["corpus"] or ())
     corpus = _corpus(given["corpus"] or ())
     model = None if method == "bm25" else open_model(given["model"])
@@ -299,11 +307,11 @@ def summarise(mined: Mined, written: int, output: Path, fewer: str) -> None:
             f"{mined.count}",
             markup=False,
         )
-    if counts["anchors_with_fewer"]:
+    if few := int((mined.found < mined.count).sum()):
         what = {"repeat": "theirs are repeated", "drop": "their rows are left out", "keep": "they have what there is"}
         console.print(
-            f"{counts['anchors_with_fewer']:,} of {counts['anchors']:,} anchors have fewer than {mined.wanted} "
-            f"negatives ({what[fewer]}), {counts['anchors_with_none']:,} of them none (left out)",
+            f"{few:,} of {counts['anchors']:,} anchors have fewer than {mined.count} negatives ({what[fewer]}), "
+            f"{counts['anchors_with_none']:,} of them none (left out)",
             markup=False,
         )
     console.print(f"{counts['queries_per_second']:,.0f} anchors/s; wrote {written:,} rows to {output}", markup=False)

@@ -59,8 +59,6 @@ def rate(
     """
     chosen = Settings.build((Settings.read(config) if config else {}) | settings)
     check_settings(chosen)
-    if lowest is not None and highest is not None and not 0 < lowest < highest:
-        raise InputError(f"--lowest, --highest: found {lowest:g} and {highest:g}, wanted 0 < lowest < highest")
     for path in (picture, json_file):
         if path is not None:
             check_file(path, overwrite, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -117,11 +118,20 @@ def _on_termination(asked: threading.Event) -> Iterator[None]:
 
 
 def _line() -> str:
-    """This command line, going on."""
-    words, left = ["nearfar"], iter(sys.argv[1:])
+    """This command line, going on; on as many ranks as there are."""
+    words, left = _start(), iter(sys.argv[1:])
     for word in left:
         if word == "--resume-from":
             next(left, None)
         elif word != "--resume" and not word.startswith("--resume-from="):
             words.append(word)
     return shlex.join([*words, "--resume"])
+
+
+def _start() -> list[str]:
+    """The command's name, or how torchrun starts it on each machine."""
+    world, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if world == 1:
+        return ["nearfar"]
+    machines = ["--nnodes", str(world // here)] if world > here else []
+    return ["torchrun", *machines, "--nproc-per-node", str(here), "-m", "nearfar"]

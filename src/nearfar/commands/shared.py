@@ -133,6 +133,14 @@ def open_model(name: str) -> SentenceTransformer:
         return encoders.open_model(name)
 
 
+def check_language(language: str) -> None:
+    """Raise an InputError for one that the pages are not written in."""
+    from nearfar.analysis.words import LANGUAGES
+
+    if language not in LANGUAGES:
+        raise InputError(f"--language: found {language!r}, wanted {' or '.join(LANGUAGES)}")
+
+
 def check_file(path: Path, overwrite: bool, inputs: Sequence[str]) -> None:
     """Raise an InputError where `path` cannot be written, already holds something or is one of the inputs."""
     if path.is_dir():
@@ -143,6 +151,15 @@ def check_file(path: Path, overwrite: bool, inputs: Sequence[str]) -> None:
         raise InputError(f"{path}: found no folder {path.absolute().parent}, wanted one to write into")
     if path.exists() and any(_holds(source, path) for source in inputs):
         raise InputError(f"{path}: found a file that is read as well, wanted another name")
+
+
+def check_files(paths: Sequence[Path | None], overwrite: bool, inputs: Sequence[str]) -> None:
+    """`check_file` for each that is named; two that are the same are an InputError."""
+    named = [path for path in paths if path]
+    for place, path in enumerate(named):
+        check_file(path, overwrite, inputs)
+        if any(path.resolve() == other.resolve() for other in named[:place]):
+            raise InputError(f"{path}: found the name of two files to write, wanted a name for each")
 
 
 def _holds(source: str, path: Path) -> bool:

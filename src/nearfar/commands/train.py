@@ -34,7 +34,6 @@ from nearfar.settings import Inputs, Settings
 if TYPE_CHECKING:
     from nearfar.data import Table
     from nearfar.training import Outcome
-    from nearfar.training.fitting import Data
     from nearfar.training.outcome import Reading, Step
 
 
@@ -123,18 +122,18 @@ class Repeated:
     record: Mapping[str, Any]
     anew: Collection[str]
 
-    def check(self, data: Sequence[Data], evaluate_on: Sequence[Table]) -> None:
-        """Raise an InputError where the data has changed, and print what else differs."""
+    def check(self, data: Sequence[Mapping[str, Any]], evaluate_on: Sequence[Table]) -> None:
+        """Raise an InputError where the data, as it is described, has changed, and print what else differs."""
         if not self.record:
             return
-        from nearfar.training.recorded import check_unchanged, notes_of
+        from nearfar.training.recorded import check_unchanged, described, notes_of
 
         columns = {"column", "where", "stream"} & set(self.anew)
         anew = bool(columns) or "data" in self.anew
         if not anew:
             check_unchanged(self.record["data"], data, self.file)
         if evaluate_on and not columns and "eval" not in self.anew:
-            check_unchanged(self.record["evaluate_on"], evaluate_on, self.file)
+            check_unchanged(self.record["evaluate_on"], [described(table) for table in evaluate_on], self.file)
         for note in notes_of(self.record, data, anew):
             console.print(f"{self.file}: {note}", markup=False, soft_wrap=True)
 
@@ -159,7 +158,9 @@ def check_settings(settings: Settings) -> None:
 
     build_objective(settings.objective, temperature=settings.temperature)
     for word in settings.objective_for:
-        parse_objective(word.partition("=")[2])
+        _, named, text = word.partition("=")
+        if named:  # else training says what is missing
+            parse_objective(text)
 
 
 def run(
@@ -179,7 +180,9 @@ def run(
         return
     check_free(output, overwrite, inputs=[*inputs.data, *inputs.eval])
     if settings.encoder == "words":
-        run_words(inputs, output, settings, overwrite=overwrite, resuming=resuming)
+        if page:
+            raise InputError("--open: found it with words, wanted it without: no page follows a run on words")
+        run_words(inputs, output, settings, overwrite=overwrite, resuming=resuming, check=repeats.check)
         return
     with one_of_ranks(settings, inputs.data) as reading:
         with reading:
@@ -189,7 +192,8 @@ def run(
         with console.status("importing"):
             from nearfar.training import train as train_model
             from nearfar.training.output import save, whole_folder
-        repeats.check(opened, evaluation)
+            from nearfar.training.recorded import described
+        repeats.check([described(one) for one in opened], evaluation)
         with resuming.ready(output) as checkpoints:
             with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
                 if folder and page:

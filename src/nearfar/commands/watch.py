@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands.shared import console
+from nearfar.commands.shared import check_language, console
 from nearfar.errors import InputError, RunError
 
 UNWATCHED = 600
@@ -22,6 +22,9 @@ def watch(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder that a run writes, or will write.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="To serve at; 0 takes one that is free.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address alone.")] = False,
+    language: Annotated[
+        str | None, typer.Option(metavar="en|ko", help="Of the page's words; by default as the browser prefers.")
+    ] = None,
     idle: Annotated[
         float | None,
         typer.Option(min=0, help="End when for so many seconds no page has asked and the run has said nothing."),
@@ -34,16 +37,19 @@ def watch(
     Example: nearfar watch my-model
     """
     _check(output)
+    if language is not None:
+        check_language(language)
     from nearfar.live import Live
     from nearfar.live.following import quiet
     from nearfar.live.places import journal_of
 
     live = Live(output, port)
+    url = live.url if language is None else f"{live.url}?language={language}"
     if journal_of(output) is None:
         console.print("there is no run yet; the page waits for one", markup=False)
-    console.print(f"{output}: {live.url} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+    console.print(f"{output}: {url} (Ctrl-C ends it)", markup=False, soft_wrap=True)
     if not no_browser:
-        webbrowser.open(live.url)
+        webbrowser.open(url)
     try:
         while idle is None or min(live.unwatched, quiet(output)) < idle:
             time.sleep(0.2)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -14,6 +14,7 @@ from nearfar.commands.shared import brief, console, open_tables, pairs_of, show_
 from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
+    from nearfar.data import Table
     from nearfar.words import Moment, WordOutcome
 
 
@@ -24,8 +25,16 @@ def check_words(settings: Settings) -> None:
     resolved(settings)
 
 
-def run_words(inputs: Inputs, output: Path, settings: Settings, *, overwrite: bool, resuming: Resuming) -> None:
-    """Read, train, save, print."""
+def run_words(
+    inputs: Inputs,
+    output: Path,
+    settings: Settings,
+    *,
+    overwrite: bool,
+    resuming: Resuming,
+    check: Callable[[Sequence[Mapping[str, Any]], Sequence[Table]], None],
+) -> None:
+    """Read, train, save, print; `check` is shown what is said of corpus and tables, and may refuse them."""
     with console.status("importing"):
         from nearfar.training.output import whole_folder
         from nearfar.words import train_words
@@ -42,6 +51,7 @@ def run_words(inputs: Inputs, output: Path, settings: Settings, *, overwrite: bo
                     where=pairs_of("where", inputs.where),
                     evaluate_on=tables,
                     watch=watch,
+                    check=lambda corpus: check([corpus], tables),
                     checkpoints=checkpoints,
                 )
             save_words(folder, outcome, title=output.name, inputs=inputs)
@@ -54,7 +64,7 @@ def run_words(inputs: Inputs, output: Path, settings: Settings, *, overwrite: bo
 def _watching() -> Iterator[Callable[[Moment], None]]:
     """A progress bar; a line an epoch."""
     columns = (
-        TextColumn("training"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} words/s"),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -70,7 +80,13 @@ def _watching() -> Iterator[Callable[[Moment], None]]:
                     markup=False,
                     soft_wrap=True,
                 )
-            bar.update(task, completed=moment.progress, loss=moment.loss, speed=moment.words_per_second)
+            bar.update(
+                task,
+                description=moment.stage,
+                completed=moment.progress,
+                loss=moment.loss,
+                speed=moment.words_per_second,
+            )
 
         yield watch
 

@@ -79,7 +79,7 @@ class Variant:
 
 def without_negatives(table: Table) -> Table:
     """The same rows without their negatives."""
-    return Table(table.rows.remove_columns(list(table.negatives)), table.kind, table.source)
+    return Table(table.rows.remove_columns([*table.negatives, *table.taught]), table.kind, table.source)
 
 
 def variants_of(
@@ -147,7 +147,10 @@ def _named(vary: str, name: str, objective: str) -> Variant:
     if vary == "view":
         return Variant(name, objective, {"view": [name]}, searched=searched)
     if vary == "batch-size":
-        return Variant(name, objective, {"batch_size": int(above_zero("--value", name))}, searched=searched)
+        value = above_zero("--value", name)
+        if not value.is_integer():
+            raise InputError(f"--value: found {name!r}, wanted a whole number of rows")
+        return Variant(name, objective, {"batch_size": int(value)}, searched=searched)
     if name not in NEGATIVES:
         raise InputError(f"--value: found {name!r}, wanted one of {', '.join(NEGATIVES)}")
     return Variant(name, objective, NEGATIVES[name], name == "given", searched)

@@ -73,8 +73,8 @@ class Strip:
 
     def far_count(self, columns: int) -> Tensor:
         """``(r,)``: how many of so many columns are far."""
-        count = self.near.count
-        return columns - count - torch.bincount(self.ignored[0], minlength=len(count))
+        far = columns - self.near.count
+        return far - torch.bincount(self.ignored[0], minlength=len(far)) if len(self.ignored[0]) else far
 
 
 Relation = Callable[[slice], Strip]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from numbers import Real
 
@@ -87,6 +88,15 @@ def check_ids(name: str, ids: Tensor, rows: int, like: Tensor) -> Tensor:
     if ids.is_floating_point() or ids.is_complex():
         raise ValueError(f"{name}: found dtype {ids.dtype}, wanted integer ids")
     return ids.to(like.device, torch.int64)
+
+
+def check_texts(texts: Sequence[Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Ids of two columns of texts, ``(rows,)`` each."""
+    if isinstance(texts, Tensor) or not isinstance(texts, Sequence) or len(texts) != 2:
+        found = f"{len(texts)} parts" if isinstance(texts, Sequence) else type(texts).__name__
+        raise ValueError(f"texts: found {found}, wanted ids of the first and of the second text of each row")
+    first, second = (check_ids("texts", ids, len(like), like) for ids in texts)
+    return first, second
 
 
 def check_numbers(name: str, value: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -33,6 +33,21 @@ def same_group(ids: Tensor, partner: int = 0) -> Entries:
     return entries
 
 
+def same_text(anchors: Tensor, candidates: Tensor, groups: Tensor) -> Entries:
+    """Entries of a candidate that is the anchor's own text, but for those of equal groups."""
+    # In most batches few or none.
+    asking, met = (torch.isin(*two).nonzero()[:, 0] for two in ((anchors, candidates), (candidates, anchors)))
+
+    def entries(rows: slice) -> Index:
+        here = asking[(asking >= rows.start) & (asking < rows.stop)]
+        row, column = (anchors[here, None] == candidates[met]).nonzero(as_tuple=True)
+        row, column = here[row], met[column]
+        other = groups[row] != groups[column]
+        return row[other] - rows.start, column[other]
+
+    return entries
+
+
 class Classes:
     """Items of equal label.
 

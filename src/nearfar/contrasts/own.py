@@ -75,7 +75,7 @@ def judged(first: Tensor, second: Tensor, near: Tensor, *, weights: Tensor | Non
 def sampled(
     anchors: Tensor,
     positives: Tensor,
-    noise: Tensor,
+    noise: Tensor | None = None,
     log_noise_positive: Tensor | None = None,
     log_noise: Tensor | None = None,
     *,
@@ -86,9 +86,10 @@ def sampled(
     Args:
         anchors: ``(N, d)``.
         positives: ``(N, d)``.
-        noise: ``(N, k, d)``, k for each anchor, or ``(k, d)``, shared by all anchors.
+        noise: ``(N, k, d)``, k for each anchor, or ``(k, d)``, shared by all anchors; None takes the positives of the
+            N - 1 other rows, which in a batch drawn at random are samples of how the data itself is distributed.
         log_noise_positive: ``(N,)`` log-probability of each positive under the noise distribution, for NCE.
-        log_noise: ``(N, k)`` or ``(k,)`` that of each sample.
+        log_noise: ``(N, k)`` or ``(k,)`` that of each sample; None where `noise` is.
         weights: ``(N,)``, per anchor.
 
     Raises:
@@ -97,6 +98,13 @@ def sampled(
     check_embeddings("anchors", anchors)
     count = len(anchors)
     check_embeddings("positives", positives, like=anchors, rows=count)
+    recipe = Recipe(
+        sampled,
+        {"anchors": anchors, "positives": positives, "noise": noise},
+        {"log_noise_positive": log_noise_positive, "log_noise": log_noise, "weights": weights},
+    )
+    if noise is None:
+        return _in_batch(recipe)
     shared = not (isinstance(noise, Tensor) and noise.dim() == 3)
     if shared:
         check_embeddings("noise", noise, like=anchors)
@@ -116,12 +124,36 @@ def sampled(
         noise if shared else anchors[:0],
         lambda rows: Strip(_first_column(rows, anchors), nothing(anchors)),
         "sampled",
-        Recipe(
-            sampled,
-            {"anchors": anchors, "positives": positives, "noise": noise},
-            {"log_noise_positive": log_noise_positive, "log_noise": log_noise, "weights": weights},
-        ),
+        recipe,
         own=own,
+        weights=check_weights(weights, count, anchors),
+        log_noise=logs,
+    )
+
+
+def _in_batch(recipe: Recipe) -> Contrast:
+    """`sampled` without noise of its own: row i is near to column i, and all other columns are its noise."""
+    anchors, positives = recipe.embeddings["anchors"], recipe.embeddings["positives"]
+    log_positive, weights = recipe.others["log_noise_positive"], recipe.others["weights"]
+    assert anchors is not None
+    assert positives is not None
+    if recipe.others["log_noise"] is not None:
+        raise ValueError("log_noise: found log-probabilities, wanted None where there is no noise but the positives")
+    count, logs = len(anchors), None
+    if log_positive is not None:
+        of_positive = check_numbers("log_noise_positive", log_positive, (count,), anchors)
+        logs = (of_positive[:, None][:, :0], of_positive)
+
+    def relation(rows: slice) -> Strip:
+        itself = torch.arange(rows.start, rows.stop, device=anchors.device)
+        return Strip(Places(itself[:, None]), nothing(anchors))
+
+    return Contrast(
+        anchors,
+        positives,
+        relation,
+        "sampled",
+        recipe,
         weights=check_weights(weights, count, anchors),
         log_noise=logs,
     )

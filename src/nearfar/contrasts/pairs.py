@@ -9,18 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nearfar.contrasts.base import Contrast, Places, Recipe, Relation, Strip, nothing
+from nearfar.contrasts.base import Contrast, Places, Recipe, Relation, Strip, join, nothing
 from nearfar.contrasts.checks import (
     check_embeddings,
     check_ids,
     check_margin,
     check_own,
     check_shape,
+    check_texts,
     check_weights,
     flat,
     with_queue,
 )
-from nearfar.contrasts.filters import check_guide, guided, same_group
+from nearfar.contrasts.filters import check_guide, guided, same_group, same_text
 
 
 def pairs(
@@ -30,6 +31,7 @@ def pairs(
     *,
     groups: Tensor | None = None,
     negative_groups: Tensor | None = None,
+    texts: Sequence[Tensor] | None = None,
     guide: Sequence[Tensor] | None = None,
     guide_margin: float = 0.0,
     queue: Tensor | None = None,
@@ -45,6 +47,8 @@ def pairs(
         groups: ``(N,)`` ids; rows of equal id are never far from each other, so a text that stands in a batch twice
             is no false negative. Negatives belong to no group, but for:
         negative_groups: ``(K,)`` or ``(N, k)`` ids of the negatives among `groups`, for one that is another row's text.
+        texts: ``(N,)`` ids of the anchors' texts and ``(N,)`` of the positives': a positive of another row that is an
+            anchor's own text is not far from it. Groups would join the two rows, and through chains whole batches.
         guide: a second model's embeddings ``(.., g)`` of anchors, positives and, to filter them too, negatives: what it
             finds at least as near to an anchor as its positive, less `guide_margin` in cosine, is ignored.
         guide_margin: see there.
@@ -62,35 +66,37 @@ def pairs(
     more = anchors[:0] if negatives is None else flat("negatives", negatives, anchors)
     own = None if own_negatives is None else check_own("own_negatives", own_negatives, anchors)
     first = 0 if own is None else own.shape[1]  # the column of the first candidate that all see
-    relation, back = _pairing(anchors, _ids(groups, negative_groups, negatives, anchors), first), None
+    met = None if texts is None else check_texts(texts, anchors)
+    relation, back = _pairing(anchors, _ids(groups, negative_groups, negatives, anchors), met, first), None
     if guide is not None:
         guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, len(more)), anchors.device)
         relation = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin, first)
         back = (guide[1], guide[0])
     embeddings = {"anchors": anchors, "positives": positives, "negatives": negatives, "own_negatives": own_negatives}
     options: dict[str, Any] = {"groups": groups, "guide_margin": guide_margin, "weights": weights}
+    others = {**options, "guide": guide, "negative_groups": negative_groups, "texts": met}
     return Contrast(
         anchors,
         with_queue([positives, more], queue),
         relation,
         "pairs",
-        Recipe(pairs, embeddings | {"queue": queue}, {**options, "guide": guide, "negative_groups": negative_groups}),
+        Recipe(pairs, embeddings | {"queue": queue}, others),
         own=own,
         weights=check_weights(weights, count, anchors),
-        transpose=partial(pairs, positives, anchors, guide=back, **options),
+        transpose=partial(pairs, positives, anchors, texts=met and met[::-1], guide=back, **options),
         paired=guide is None and own is None,
     )
 
 
-def _pairing(anchors: Tensor, ids: Tensor | None, first: int) -> Relation:
-    """Row i near to column ``first + i``, and far from none of its group."""
-    same = None if ids is None else same_group(ids)
+def _pairing(anchors: Tensor, ids: Tensor | None, texts: tuple[Tensor, Tensor] | None, first: int) -> Relation:
+    """Row i near to column ``first + i``, and far from none of its group or text."""
+    alike = [] if ids is None else [same_group(ids)]
+    if texts is not None:
+        alike.append(same_text(*texts, torch.arange(len(anchors), device=anchors.device) if ids is None else ids))
 
     def relation(rows: slice) -> Strip:
         near = Places(torch.arange(rows.start + first, rows.stop + first, device=anchors.device)[:, None])
-        if same is None:
-            return Strip(near, nothing(anchors))
-        row, column = same(rows)
+        row, column = join(nothing(anchors), *(entries(rows) for entries in alike))
         return Strip(near, (row, column + first))
 
     return relation

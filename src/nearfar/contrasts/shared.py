@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts.base import Contrast, Places, Recipe, Relation, Strip, join, nothing
-from nearfar.contrasts.checks import check_embeddings, check_ids, check_margin, check_weights, with_queue
-from nearfar.contrasts.filters import Classes, check_guide, guided, same_group
+from nearfar.contrasts.checks import check_embeddings, check_ids, check_margin, check_texts, check_weights, with_queue
+from nearfar.contrasts.filters import Classes, check_guide, guided, same_group, same_text
 
 
 def views(
@@ -17,6 +17,7 @@ def views(
     second: Tensor,
     *,
     groups: Tensor | None = None,
+    texts: Sequence[Tensor] | None = None,
     guide: Sequence[Tensor] | None = None,
     guide_margin: float = 0.0,
     queue: Tensor | None = None,
@@ -28,6 +29,7 @@ def views(
         first: ``(N, d)``.
         second: ``(N, d)``, row i being the other view of ``first[i]``.
         groups: ``(N,)`` ids; items of equal id are never far from each other.
+        texts: ids of the texts of both, see `pairs`.
         guide: a second model's embeddings ``(N, g)`` of both, see `pairs`.
         guide_margin: see `pairs`.
         queue: ``(Q, d)`` additional far candidates without a gradient, see `pairs`.
@@ -41,16 +43,19 @@ def views(
     check_margin("guide_margin", guide_margin)
     half = len(first)
     items = torch.cat([first, second])
-    same = None
-    if groups is not None:
-        same = same_group(check_ids("groups", groups, half, first).repeat(2), partner=half)
+    ids = torch.arange(half, device=first.device) if groups is None else check_ids("groups", groups, half, first)
+    alike = [] if groups is None else [same_group(ids.repeat(2), partner=half)]
+    if texts is not None:
+        texts = check_texts(texts, first)
+        each = torch.cat(texts)
+        alike.append(same_text(each, each, ids.repeat(2)))
 
     def relation(rows: slice) -> Strip:
         numbers = torch.arange(rows.start, rows.stop, device=items.device)
         local = numbers - rows.start
         itself = (local, numbers)
         other = Places(((numbers + half) % (2 * half))[:, None])
-        return Strip(other, itself if same is None else join(itself, same(rows)))
+        return Strip(other, join(itself, *(entries(rows) for entries in alike)))
 
     seen_by: Relation = relation
     if guide is not None:
@@ -66,7 +71,7 @@ def views(
         Recipe(
             views,
             {"first": first, "second": second, "queue": queue},
-            {"groups": groups, "guide": guide, "guide_margin": guide_margin, "weights": weights},
+            {"groups": groups, "texts": texts, "guide": guide, "guide_margin": guide_margin, "weights": weights},
         ),
         weights=None if weights_each is None else weights_each.repeat(2),
         slots=torch.zeros(2 * half, dtype=torch.long, device=items.device) if guide is None and queue is None else None,

@@ -23,7 +23,7 @@ def check_cells(role: str, cells: Sequence[Any], place: Callable[[int], str]) ->
     Raises:
         InputError: a cell is not what the role wants.
     """
-    check: Callable[[Any], Any] = CHECKS.get(role, text)
+    check: Callable[[Any], Any] = score if holds_number(role) else CHECKS.get(role, text)
     values: list[Any] = []
     try:
         for cell in cells:
@@ -95,13 +95,16 @@ def optional_text(cell: Any) -> str:
     return "" if cell is None or (isinstance(cell, str) and not cell.strip()) else text(cell)
 
 
+def holds_number(role: str) -> bool:
+    """Whether a role wants finite numbers."""
+    return role in ("score", "relevance") or role.endswith("_score")
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "label": label,
     "group": label,
-    "score": score,
     "query_id": label,
     "doc_id": label,
-    "relevance": score,
     "title": optional_text,
     "body": optional_text,
 }

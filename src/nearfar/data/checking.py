@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from nearfar.data.cells import as_string, check_cells, shown
+from nearfar.data.cells import as_string, check_cells, holds_number, shown
 from nearfar.data.parts import Part
 from nearfar.data.readers import Block
 from nearfar.data.roles import NEGATIVE, Mapped, find_roles, first_of
@@ -76,7 +76,7 @@ def _to_arrow(block: Block, roles: Mapping[str, str], source: str) -> pa.RecordB
         role: check_cells(role, block.cells[name], _in_column(source, block, name)) for role, name in roles.items()
     }
     # 64-bit offsets, so that a column of more than 2 GiB can be joined into one
-    types = [pa.float64() if role in ("score", "relevance") else pa.large_string() for role in roles]
+    types = [pa.float64() if holds_number(role) else pa.large_string() for role in roles]
     arrays = [pa.array(cells, kind) for cells, kind in zip(checked.values(), types, strict=True)]
     return pa.record_batch(arrays, names=list(roles))
 
@@ -120,26 +120,39 @@ def _rows(block: Block, indices: list[int]) -> Block:
 
 
 def _spreader(first: Block, columns: Mapped | None, source: str) -> Callable[[Block], Block]:
-    """Takes a list of negatives apart into the columns negative_1, negative_2 ... of as many as the first row has."""
-    name = first_of([*_names((columns or {}).get("negative", ())), "negative"], first.cells)
-    if name is None or not isinstance(first.cells[name][0], list):
+    """Takes lists of negatives, and of their scores, apart into columns of as many as the first row has."""
+    lists = {role: name for role in ("negative", "negative_score") if (name := _list_of(role, first, columns))}
+    if "negative" not in lists:
         return lambda block: block
+    name = lists["negative"]
     if taken := [role for role in _numbered(first.cells, columns) if role != name]:
         raise InputError(f"{source}: found both a list {name} and {taken[0]}, wanted one way of naming negatives")
     count = len(first.cells[name][0])
 
     def spread(block: Block) -> Block:
-        for index, cell in enumerate(block.cells[name]):
-            if not isinstance(cell, list) or len(cell) != count:
-                found = f"{len(cell)} negatives" if isinstance(cell, list) else shown(cell)
-                place = _in_column(source, block, name)(index)
-                raise InputError(f"{place}: found {found}, wanted a list of {count} as in the first row")
-        texts = zip(*block.cells[name], strict=True) if block.cells[name] else [()] * count
-        numbered = {f"negative_{number}": cells for number, cells in enumerate(texts, start=1)}
-        others = {key: cells for key, cells in block.cells.items() if key not in (name, "negative")}
-        return Block(others | numbered, block.place)
+        others = {key: cells for key, cells in block.cells.items() if key not in (*lists, *lists.values())}
+        for role, name in lists.items():
+            _check_lists(block.cells[name], count, f"{role.split('_')[-1]}s", _in_column(source, block, name))
+            apart = zip(*block.cells[name], strict=True) if block.cells[name] else [()] * count
+            others |= {
+                role.replace("negative", f"negative_{place}"): cells for place, cells in enumerate(apart, start=1)
+            }
+        return Block(others, block.place)
 
     return spread
+
+
+def _list_of(role: str, first: Block, columns: Mapped | None) -> str | None:
+    """The column that plays a role, where it holds lists."""
+    name = first_of([*_names((columns or {}).get(role, ())), role], first.cells)
+    return name if name is not None and isinstance(first.cells[name][0], list) else None
+
+
+def _check_lists(cells: Sequence[Any], count: int, what: str, place: Callable[[int], str]) -> None:
+    for index, cell in enumerate(cells):
+        if not isinstance(cell, list) or len(cell) != count:
+            found = f"{len(cell)} {what}" if isinstance(cell, list) else shown(cell)
+            raise InputError(f"{place(index)}: found {found}, wanted a list of {count} as in the first row")
 
 
 def _numbered(names: Collection[str], columns: Mapped | None) -> list[str]:

@@ -55,10 +55,9 @@ def groups_of_negatives(negatives: Ids, columns: Sequence[Ids], groups: Ids) -> 
 
 
 def shares_of(kind: str, ids: Sequence[Ids], marks: NDArray[Any] | None) -> tuple[float, float]:
-    """What share of a batch's rows shares a text with another row, and what share pushes a text of its own.
+    """What share of a batch's rows shares a text with another row, and what share has a text of two labels.
 
-    Pushed away from itself is an anchor that is another row's positive, unless that row is of its group, and a text
-    with two labels. Texts whose nearness is graded push no other row.
+    Texts whose nearness is graded push no other row.
 
     Args:
         kind: of the contrast.
@@ -68,15 +67,12 @@ def shares_of(kind: str, ids: Sequence[Ids], marks: NDArray[Any] | None) -> tupl
     if kind == "graded":
         return 0.0, 0.0
     shared = np.logical_or.reduce([_occurs_again(values) for values in ids[:2]])
-    if kind == "labelled":
-        assert marks is not None
-        _, texts = np.unique(ids[0], return_inverse=True)
-        kinds = np.unique(np.stack([texts, marks]), axis=1)[0]
-        return float(shared.mean()), float((np.bincount(kinds)[texts] > 1).mean())
-    groups = duplicate_groups((*ids[:2], *(() if marks is None else (marks,))))
-    met = groups_of_negatives(ids[0], ids[1:2], groups)  # the group of the row whose positive an anchor is
-    crossed = (met != groups) & (met < len(groups))
-    return float(shared.mean()), float(crossed.mean())
+    if kind != "labelled":
+        return float(shared.mean()), 0.0
+    assert marks is not None
+    _, texts = np.unique(ids[0], return_inverse=True)
+    kinds = np.unique(np.stack([texts, marks]), axis=1)[0]
+    return float(shared.mean()), float((np.bincount(kinds)[texts] > 1).mean())
 
 
 def _occurs_again(values: Ids) -> NDArray[np.bool_]:

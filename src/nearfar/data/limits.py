@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from nearfar.errors import InputError
 
 
-def check_least(name: str, value: float, least: float) -> None:
-    """Raise an InputError where an argument is below its least."""
-    if not value >= least:
+def check_least(name: str, value: int, least: int) -> None:
+    """Raise an InputError where an argument is no whole number, or below its least."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name}: found {value!r}, wanted a whole number")
+    if value < least:
         raise InputError(f"{name}: found {value}, wanted at least {least}")
 
 

@@ -35,6 +35,9 @@ MARKS = ("label", "score", GROUP, SECTION)
 
 NEGATIVE = re.compile(r"negative(_[1-9]\d*)?")
 
+TAUGHT = re.compile(r"(positive|negative(_[1-9]\d*)?)_score")
+"""What pairs with negatives may have besides: a teacher's score of each, as `nearfar mine` writes them."""
+
 Mapped = Mapping[str, str | Sequence[str]]
 """Role -> the user's name for its column, or several of which the first that there is counts."""
 
@@ -53,7 +56,7 @@ def find_roles(names: Collection[str], mapped: Mapped | None, source: str) -> di
     """
     check_mapped(mapped)
     explicit = {role: name for role, wanted in (mapped or {}).items() if (name := first_of(wanted, names)) is not None}
-    chosen = {name: name for name in names if name in ROLES or NEGATIVE.fullmatch(name)} | explicit
+    chosen = {name: name for name in names if _is_role(name)} | explicit
     fitting = [kind for kind, roles in KINDS.items() if all(role in chosen for role in roles)]
     if not fitting:
         wanted = "; or ".join(" and ".join(roles) for roles in KINDS.values())
@@ -63,9 +66,24 @@ def find_roles(names: Collection[str], mapped: Mapped | None, source: str) -> di
         )
     kind = max(fitting, key=lambda kind: len(explicit.keys() & set(KINDS[kind])))  # max keeps the first of equals
     negatives = _negatives(chosen, source) if kind == "pairs" else []
+    scores = _scores_of(negatives, chosen, explicit, source)
     group = [GROUP] if GROUP in chosen and kind in ("pairs", "texts") else []
     section = [SECTION] if SECTION in chosen and kind == "analogies" else []
-    return {role: chosen[role] for role in (*KINDS[kind], *negatives, *group, *section)}
+    return {role: chosen[role] for role in (*KINDS[kind], *negatives, *scores, *group, *section)}
+
+
+def is_mark(role: str) -> bool:
+    """Whether a role holds no text: a label, a score, a group."""
+    return role in MARKS or is_taught(role)
+
+
+def is_taught(role: str) -> bool:
+    """Whether a role holds a teacher's scores."""
+    return TAUGHT.fullmatch(role) is not None
+
+
+def _is_role(name: str) -> bool:
+    return name in ROLES or NEGATIVE.fullmatch(name) is not None or is_taught(name)
 
 
 def kind_of(roles: Collection[str]) -> Kind:
@@ -81,16 +99,27 @@ def first_of(wanted: str | Sequence[str], names: Collection[str]) -> str | None:
 def check_mapped(mapped: Mapped | None) -> None:
     """Raise an InputError where a mapping names a role that there is not."""
     for role in mapped or {}:
-        if role not in ROLES and not NEGATIVE.fullmatch(role):
+        if not _is_role(role):
             near = difflib.get_close_matches(role, ROLES, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(f"--column: found role {role!r}, wanted one of {', '.join(ROLES)}{hint}")
 
 
 def _negatives(chosen: Collection[str], source: str) -> list[str]:
-    numbered = sorted((role for role in chosen if role.startswith("negative_")), key=lambda role: int(role[9:]))
+    found = (role for role in chosen if role != "negative" and NEGATIVE.fullmatch(role))
+    numbered = sorted(found, key=lambda role: int(role[9:]))
     if numbered and "negative" in chosen:
         raise InputError(f"{source}: found both negative and {numbered[0]}, wanted one way of naming negatives")
     if numbered != [f"negative_{number + 1}" for number in range(len(numbered))]:
         raise InputError(f"{source}: found {', '.join(numbered)}, wanted negatives numbered from 1 without a gap")
     return numbered or (["negative"] if "negative" in chosen else [])
+
+
+def _scores_of(negatives: Sequence[str], chosen: Collection[str], explicit: Collection[str], source: str) -> list[str]:
+    """The roles of a teacher's scores: of the positive and of every negative, or none."""
+    wanted = [f"{role}_score" for role in ("positive", *negatives)] if negatives else []
+    if missing := [role for role in wanted if role not in chosen]:
+        wanted = []
+        if asked := [role for role in explicit if is_taught(role)]:
+            raise InputError(f"{source}: found a column for {asked[0]}, wanted one for {missing[0]} beside it")
+    return wanted

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.random import Generator
 
 from nearfar.data.cells import shown
 from nearfar.data.checking import Where, checked_batches
@@ -32,13 +33,14 @@ class Stream:
     """Rows of texts, whose columns are roles, to be gone through pass by pass.
 
     Attributes:
-        open: begins a fresh pass over the checked rows, in the order of the source.
-        look: the same for a glance at the first rows, which does not count as the one pass of a source that has one.
+        open: begins a fresh pass over the checked rows; given a generator, with the files in an order that it draws.
+        look: the same in the order of the source, for a glance at the first rows, which does not count as the one pass
+            of a source that has one.
         roles: the columns, in canonical order, as of a `Table`.
         source: what the user called it, for messages.
     """
 
-    open: Callable[[], Iterator[pa.RecordBatch]]
+    open: Callable[[Generator | None], Iterator[pa.RecordBatch]]
     look: Callable[[], Iterator[pa.RecordBatch]]
     roles: tuple[str, ...]
     source: str
@@ -66,7 +68,7 @@ class Stream:
         """
         check_mapped(columns)
         part = Part(source, "", lambda: _row_blocks(make(), source))
-        return _repeatable(lambda: checked_batches([part], columns, where), source)
+        return _repeatable([part], columns, where, source)
 
     @property
     def kind(self) -> Kind:
@@ -79,13 +81,13 @@ class Stream:
         """One pass, shuffled: every row once, the last batch perhaps smaller; as role -> values.
 
         A row leaves a buffer of so many rows when its place is drawn for the next to come, so a row can come much
-        later than it stands in the source but at most `buffer` rows earlier: sources that are sorted want a large
-        buffer, or a shuffle of their own. The order of rows depends on the source, `buffer`, `seed` and `epoch`
-        alone.
+        later than it stands in the source but at most `buffer` rows earlier: files that are sorted want a large
+        buffer, or a shuffle of their own. Several files come in another order each epoch. The order of rows depends
+        on the source, `buffer`, `seed` and `epoch` alone.
 
         Args:
             batch_size: rows.
-            buffer: rows held in memory; 1 leaves the order as it is.
+            buffer: rows held in memory; 1 leaves the order as it is, that of files too.
             seed: of the order.
             epoch: of the order, too.
             skip: batches to leave out first, so that a run goes on where it stopped; they are still read.
@@ -96,7 +98,8 @@ class Stream:
         """
         for name, value, least in (("batch_size", batch_size, 1), ("buffer", buffer, 1), ("skip", skip, 0)):
             check_least(name, value, least)
-        rows = _shuffled(_rows(self.open()), buffer, np.random.default_rng((seed, epoch)))
+        generator = np.random.default_rng((seed, epoch))
+        rows = _shuffled(_rows(self.open(generator if buffer > 1 else None)), buffer, generator)
         return self._batches(islice(rows, skip * batch_size, None), batch_size)
 
     def _batches(self, rows: Iterator[Row], batch_size: int) -> Iterator[dict[str, list[Any]]]:
@@ -143,10 +146,14 @@ def read_stream(
     if any(str(one) == STANDARD_INPUT for one in sources):
         raise InputError("-: found standard input beside other sources, wanted it alone")
     parts = [part for one in sources for part in find_parts(one, split, streaming=True)]
-    return _repeatable(lambda: checked_batches(parts, columns, where), ", ".join(map(str, sources)))
+    return _repeatable(parts, columns, where, ", ".join(map(str, sources)))
 
 
-def _repeatable(begin: Callable[[], Iterator[pa.RecordBatch]], source: str) -> Stream:
+def _repeatable(parts: Sequence[Part], columns: Mapped | None, where: Where | None, source: str) -> Stream:
+    def begin(generator: Generator | None = None) -> Iterator[pa.RecordBatch]:
+        order = range(len(parts)) if generator is None else generator.permutation(len(parts))
+        return checked_batches([parts[number] for number in order], columns, where)
+
     return Stream(begin, begin, tuple(next(begin()).schema.names), source)
 
 
@@ -170,7 +177,7 @@ class _Once:
             self.held.append(batch)
             yield batch
 
-    def open(self) -> Iterator[pa.RecordBatch]:
+    def open(self, generator: Generator | None = None) -> Iterator[pa.RecordBatch]:
         self._check()
         self.begun = True
         held, self.held = self.held, []
@@ -199,7 +206,7 @@ def _rows(batches: Iterator[pa.RecordBatch]) -> Iterator[Row]:
         yield from zip(*batch.to_pydict().values(), strict=True)
 
 
-def _shuffled(rows: Iterator[Row], buffer: int, generator: np.random.Generator) -> Iterator[Row]:
+def _shuffled(rows: Iterator[Row], buffer: int, generator: Generator) -> Iterator[Row]:
     """Every row once; each that comes takes a drawn place in the buffer from the row that stood there."""
     held = list(islice(rows, buffer))
     while coming := list(islice(rows, ROWS)):

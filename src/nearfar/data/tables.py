@@ -18,7 +18,7 @@ from nearfar.data.cache import FORMAT, cached
 from nearfar.data.checking import Where, checked_batches
 from nearfar.data.parts import Part, find_parts
 from nearfar.data.readers import Block
-from nearfar.data.roles import MARKS, Kind, Mapped, check_mapped, kind_of
+from nearfar.data.roles import NEGATIVE, Kind, Mapped, check_mapped, is_mark, is_taught, kind_of
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Table:
     """Rows of texts, whose columns are roles.
 
     Attributes:
-        rows: an Arrow-backed data set whose columns are the roles, all of them strings but `score`, a float.
+        rows: an Arrow-backed data set whose columns are the roles, all of them strings but scores, which are floats.
         kind: "pairs" (anchor, positive, negatives), "scored" (sentence1, sentence2, score), "labelled" (text,
             label) or "texts" (text).
         source: what the user called it, for messages.
@@ -78,16 +78,21 @@ class Table:
 
     @property
     def text_roles(self) -> tuple[str, ...]:
-        """The columns that hold text: all but `label`, `score` and `group`."""
-        return tuple(role for role in self.roles if role not in MARKS)
+        """The columns that hold text: all but `label`, scores and `group`."""
+        return tuple(role for role in self.roles if not is_mark(role))
 
     @property
     def negatives(self) -> tuple[str, ...]:
         """The columns that hold negatives: `negative`, or `negative_1` to `negative_k`, or none."""
-        return tuple(role for role in self.roles if role.startswith("negative"))
+        return tuple(role for role in self.roles if NEGATIVE.fullmatch(role))
+
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """The columns that hold a teacher's scores, of the positive and of each negative; or none."""
+        return tuple(role for role in self.roles if is_taught(role))
 
     def column(self, role: str) -> list[Any]:
-        """A whole column: str, or float for `score`."""
+        """A whole column: str, or float for scores."""
         return list(chain.from_iterable(batch[role] for batch in self.batches()))
 
     def batches(self, size: int = ROWS) -> Iterator[dict[str, list[Any]]]:

@@ -27,6 +27,10 @@ def open_model(name: str | Path, *, device: str | None = None) -> SentenceTransf
     """
     from sentence_transformers import SentenceTransformer
 
+    if str(name) == "words" and not Path("words").exists():
+        raise InputError(
+            "words: found it as an encoder of texts, wanted it in nearfar train, which trains it from text"
+        )
     path = Path(name)
     local = path.exists() or str(name).startswith((".", "/", "~")) or len(path.parts) > 2
     if local and not path.is_dir():

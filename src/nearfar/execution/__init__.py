@@ -9,11 +9,12 @@ from types import ModuleType
 from typing import Any
 
 from nearfar.execution.log_sums import LogSums, log_sums
+from nearfar.execution.own import own_distances, own_dots
 from nearfar.execution.ranks import whole_batch
-from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, hide_, with_columns
+from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, hide_, inverse_lengths, with_columns
 from nearfar.execution.settings import execution, rows_per_strip
 from nearfar.execution.shares import log_shares_
-from nearfar.execution.strips import RowObjective, Task, Terms, blocks, mean_over_rows, total_of_rows
+from nearfar.execution.strips import RowObjective, Task, Terms, blocks, few_scores, mean_over_rows, total_of_rows
 
 __all__ = [
     "Cosines",
@@ -26,10 +27,14 @@ __all__ = [
     "Terms",
     "blocks",
     "execution",
+    "few_scores",
     "hide_",
+    "inverse_lengths",
     "log_shares_",
     "log_sums",
     "mean_over_rows",
+    "own_distances",
+    "own_dots",
     "rows_per_strip",
     "total_of_rows",
     "whole_batch",

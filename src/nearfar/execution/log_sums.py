@@ -20,7 +20,7 @@ from nearfar.execution.ranks import log_total_over_ranks_, total_over_ranks_
 from nearfar.execution.scores import MakeScores, Scores
 from nearfar.execution.settings import current, resumed
 from nearfar.execution.shares import evenly_large, finite, log_shares_, shares_, sums
-from nearfar.execution.strips import aligned, buffers
+from nearfar.execution.strips import aligned, buffers, one_strip
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def log_sums(
     tensors: tuple[Tensor, Tensor, Tensor],
     make_scores: MakeScores,
     strip_rows: int | None,
+    *,
+    of_columns: bool = True,
 ) -> LogSums:
     """The statistics, differentiable once.
 
@@ -65,9 +67,11 @@ def log_sums(
         tensors: anchors, shared and own candidates, as the scores want them; the same tensor twice if mirrored.
         make_scores: of the tensors.
         strip_rows: rows at a time, or None.
+        of_columns: whether sums of columns are wanted. Without them `one_strip` must hold, or the contrast be mirrored.
     """
     slots = contrast.slots
-    pass_ = _Plain(contrast, strip_rows) if slots is None else _Mirrored(contrast, strip_rows, slots)
+    plain = _Plain if of_columns else _Rows
+    pass_ = plain(contrast, strip_rows) if slots is None else _Mirrored(contrast, strip_rows, slots)
     near, rows, columns = _LogSums.apply(pass_, make_scores, *tensors)  # type: ignore[no-untyped-call]
     return LogSums(near, pass_.places, rows, rows if contrast.mirrored else columns)
 
@@ -112,10 +116,12 @@ class Part:
 class _Plain:
     """All of each strip."""
 
+    as_shares = False
+    """Whether the strip that is pulled holds shares of the rows' sums."""
+
     def __init__(self, contrast: Contrast, strip_rows: int | None) -> None:
         self.contrast, self.strip_rows = contrast, strip_rows
         self.places = Places(torch.empty(0))
-        self.as_shares = False
         self.kept: tuple[Scores, Part] | None = None
         self.settings = current()
 
@@ -126,6 +132,8 @@ class _Plain:
             yield Part(rows, 0, room, strip, strip.near)
 
     def statistics(self, scores: Scores, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if one_strip(self.contrast, self.strip_rows):
+            return self.of_one(scores, *self.parts(like))
         count = len(self.contrast)
         rows_sum = like.new_full((count,), -torch.inf)
         columns_sum = like.new_full((0 if self.contrast.mirrored else self.contrast.columns,), -torch.inf)
@@ -137,10 +145,7 @@ class _Plain:
             columns[part.rows] = part.near.columns
             if part.near.real is not None:
                 columns[part.rows].masked_fill_(~part.near.real, -1)
-            lone = len(part.room) == count  # it need not be worked out again
-            self.add(part, rows_sum, columns_sum, lone)
-            if lone and evenly_large(finite(rows_sum), finite(rows_sum if self.contrast.mirrored else columns_sum)):
-                self.as_shares, self.kept = True, (scores, part)
+            self.add(part, rows_sum, columns_sum)
         total_over_ranks_(near, columns)
         log_total_over_ranks_(rows_sum)
         log_total_over_ranks_(columns_sum)
@@ -148,13 +153,23 @@ class _Plain:
         self.places = Places(columns, None if bool(real.all()) else real)
         return near, rows_sum, columns_sum[self.contrast.own_count :]
 
+    def of_one(self, scores: Scores, part: Part) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of a single strip, which is kept where the shares of columns follow from those of rows."""
+        scores.fill(part.rows, part.room, part.strip.ignored)
+        near, self.places = part.near.take_(part.room), part.near
+        mirrored = self.contrast.mirrored
+        rows, columns = sums(part.room, len(part.room) if mirrored else 0, keep=True)
+        if evenly_large(finite(rows), finite(rows if mirrored else columns)):
+            self.as_shares, self.kept = True, (scores, part)
+        return near, rows, columns[self.contrast.own_count :]
+
     def take(self, part: Part, near: Tensor) -> None:
         """Take the near scores out of a strip into the table of all."""
         near[part.rows] = part.strip.near.take_(part.room)
 
-    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor, keep: bool) -> None:
+    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor) -> None:
         """Add a strip's sums to those so far."""
-        rows_sum[part.rows], of_columns = sums(part.room, 0, keep=keep)
+        rows_sum[part.rows], of_columns = sums(part.room, 0)
         torch.logaddexp(columns_sum, of_columns, out=columns_sum)
 
     def pull(self, make: MakeScores, tensors: list[Tensor], slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
@@ -183,6 +198,22 @@ class _Plain:
         scores.pull(rows, part.room, None, part.start)
 
 
+class _Rows(_Plain):
+    """All rows at once, and no sums of columns: the strip keeps its shares of the rows' sums."""
+
+    as_shares = True
+
+    def of_one(self, scores: Scores, part: Part) -> tuple[Tensor, Tensor, Tensor]:
+        scores.fill(part.rows, part.room, part.strip.ignored)
+        near, self.places, self.kept = part.near.take_(part.room), part.near, (scores, part)
+        return near, log_shares_(part.room), near.new_empty(0)
+
+    def pull_part(self, scores: Scores, part: Part, slopes: Slopes) -> None:
+        part.room.mul_(slopes.rows[:, None])
+        part.near.put_(part.room, slopes.near)
+        scores.pull(part.rows, part.room, None)
+
+
 class _Mirrored(_Plain):
     """Of each strip the part from its own rows on: what lies left of it has been seen from the other side."""
 
@@ -206,8 +237,8 @@ class _Mirrored(_Plain):
         row, place = beyond.nonzero(as_tuple=True)
         near[columns[row, place] + part.start, self.slots[row + part.start]] = found[row, place]
 
-    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor, keep: bool) -> None:
-        of_rows, of_columns = sums(part.room, len(part.room), keep=keep)
+    def add(self, part: Part, rows_sum: Tensor, columns_sum: Tensor) -> None:
+        of_rows, of_columns = sums(part.room, len(part.room))
         here = rows_sum[part.start :]  # of its own rows, and of those that are its columns
         torch.logaddexp(here, torch.cat([of_rows, of_columns]), out=here)
 

@@ -18,8 +18,6 @@ from nearfar.contrasts import Index
 class Scores(Protocol):
     """Scores of each row: with its own candidates first, then with the shared ones."""
 
-    columns: int
-
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
         """Write the scores of `rows` from column `start` on into `out`, and -inf at the ignored entries of it."""
 
@@ -30,11 +28,12 @@ class Scores(Protocol):
         """
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradients of anchors, shared and own candidates, once all is pulled."""
+        """The gradients of anchors, shared candidates and own scores, once all is pulled."""
 
 
 MakeScores = Callable[[Sequence[Tensor]], Scores]
-"""Makes the scores of embeddings without a graph: anchors ``(N, d)``, shared ``(M, d)``, own ``(N, k, d)``."""
+"""Makes scores of tensors without a graph: anchors ``(N, d)`` and shared candidates ``(M, d)`` as embeddings, own ones
+as the table ``(N, k)`` of their scores."""
 
 
 class Dots:
@@ -43,8 +42,7 @@ class Dots:
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self.anchors, self.shared, self.own = tensors
         self.width = self.own.shape[1]
-        self.columns = self.width + len(self.shared)
-        self.here = self.anchors[:0]
+        self.here = self.anchors
         self._gradients: tuple[Tensor, Tensor, Tensor] | None = None
 
     def rows(self, rows: slice) -> Tensor:
@@ -52,32 +50,29 @@ class Dots:
         return self.anchors[rows]
 
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
-        self.here = self.rows(rows)
         if self.width:
-            out[:, : self.width] = torch.bmm(self.here[:, None], self.own[rows].mT)[:, 0]
+            out[:, : self.width] = self.own[rows]
         if len(self.shared):
+            self.here = self.rows(rows)
             torch.mm(self.here, self.shared[start:].T, out=out[:, self.width :])
         hide_(out, ignored)
 
     def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
         for_anchors, for_shared, for_own = self.room()
-        # The factor goes to the narrow operands, not to the wide strip.
-        here, pulled = _scaled(self.here, factor), for_anchors[rows]
-        own, shared = slopes[:, : self.width], slopes[:, self.width :]
-        if len(self.shared):
-            torch.mm(shared, self.shared[start:], out=pulled)
-            for_shared[start + skip :].addmm_(shared[:, skip:].T, here)
         if self.width:
-            pulled += torch.einsum("rk,rkd->rd", own, self.own[rows])
-            for_own[rows] = own[:, :, None] * here[:, None]
-        if factor is not None:
-            pulled *= factor[:, None]
+            for_own[rows] = _scaled(slopes[:, : self.width], factor)
+        if len(self.shared):
+            slopes, pulled = slopes[:, self.width :], for_anchors[rows]
+            # The factor goes to the narrow operands, not to the wide strip.
+            torch.mm(slopes, self.shared[start:], out=pulled)
+            for_shared[start + skip :].addmm_(slopes[:, skip:].T, _scaled(self.here, factor))
+            if factor is not None:
+                pulled.mul_(factor[:, None])
 
     def room(self) -> tuple[Tensor, Tensor, Tensor]:
         """Where gradients are summed up, made when it is first asked for."""
         if self._gradients is None:
-            anchors, shared, own = (torch.zeros_like(part) for part in (self.anchors, self.shared, self.own))
-            self._gradients = anchors, shared, own
+            self._gradients = torch.zeros_like(self.anchors), torch.zeros_like(self.shared), torch.zeros_like(self.own)
         return self._gradients
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,14 +90,12 @@ class Cosines(Dots):
     """Rows that are worked on at a time."""
 
     def __init__(self, tensors: Sequence[Tensor], *, scale: float) -> None:
-        self.raw, self.scale = tensors, scale
+        self.scale = scale
         anchors, shared, own = tensors
         self.mirrored = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
-        of_shared = _inverse_lengths(shared)
-        of_anchors = of_shared if self.mirrored else _inverse_lengths(anchors)
-        of_own = _inverse_lengths(own) if own.numel() else own
-        self.inverse = of_anchors, of_shared, of_own
-        super().__init__((anchors, shared * of_shared, own * of_own))
+        of_shared = inverse_lengths(shared)
+        self.inverse = of_shared if self.mirrored else inverse_lengths(anchors), of_shared
+        super().__init__((anchors, shared * of_shared, own))
 
     def rows(self, rows: slice) -> Tensor:
         if self.mirrored:
@@ -110,23 +103,24 @@ class Cosines(Dots):
         return self.anchors[rows] * (self.inverse[0][rows] * self.scale)
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+        # From the gradient g at a row brought to length 1, u, to that at the row: (g - u <u, g>) / |row|.
         gradients = self.room()
-        scales = (self.scale, 1.0, 1.0)
-        for gradient, raw, inverse, scale in zip(gradients, self.raw, self.inverse, scales, strict=True):
-            if gradient.numel():
-                for start in range(0, len(gradient), self.ROWS):
-                    slope, rows, one = (part[start : start + self.ROWS] for part in (gradient, raw, inverse))
-                    # From the gradient g at a row brought to length 1, u, to that at the row: (g - u <u, g>) / |row|.
-                    along = torch.linalg.vecdot(rows, slope)[..., None] * one * one
-                    slope.addcmul_(rows, along, value=-1).mul_(one * scale)
+        for slope, row, inverse in self._some(gradients[0], self.anchors, self.inverse[0]):
+            along = torch.linalg.vecdot(row, slope)[:, None] * inverse * inverse
+            slope.addcmul_(row, along, value=-1).mul_(inverse * self.scale)
+        for slope, unit, inverse in self._some(gradients[1], self.shared, self.inverse[1]):
+            slope.addcmul_(unit, torch.linalg.vecdot(unit, slope)[:, None], value=-1).mul_(inverse)
         return gradients
 
+    def _some(self, *parts: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Some rows of each at a time."""
+        return zip(*(part.split(self.ROWS) for part in parts), strict=True)
 
-def _inverse_lengths(rows: Tensor) -> Tensor:
+
+def inverse_lengths(rows: Tensor) -> Tensor:
     """1 / |row|, ``(.., 1)``; 0 for a zero row."""
-    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    inverse: Tensor = length.reciprocal_().masked_fill_(length == torch.inf, 0)
-    return inverse
+    length: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return length.reciprocal_().nan_to_num_(posinf=0.0)
 
 
 class Distances:
@@ -144,84 +138,60 @@ class Distances:
     def __init__(self, tensors: Sequence[Tensor], *, root: bool = False) -> None:
         anchors, shared, own = tensors
         self.root = root
-        self.width = own.shape[1]
-        self.columns = self.width + len(shared)
         self.close: Index = _no_entries(anchors)
         self.inverse = anchors.new_empty(0)
-        self.apart, self.for_own = own, torch.zeros_like(own)
-        self.anchors, self.shared, self.own = anchors, shared, own
-        left, right = anchors, shared
-        if len(shared):
-            # Distances do not see a common shift, and rounding is least around the mean.
-            centre = anchors.mean(0)
-            same = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
-            self.anchors, self.own = anchors - centre, own - centre
-            self.shared = self.anchors if same else shared - centre
-            lengths = _squared_lengths(self.anchors)
-            lengths_shared = lengths if same else _squared_lengths(self.shared)
-            self.bound = self.CLOSE * max(float(lengths.max()), float(lengths_shared.max()))
-            left = with_columns(self.anchors, torch.ones_like(lengths), lengths)
-            right = with_columns(2 * self.shared, -lengths_shared, -torch.ones_like(lengths_shared))
-        self.dots = Dots((left, right, left.new_empty(len(left), 0, left.shape[1])))
+        # Distances do not see a common shift, and rounding is least around the mean.
+        centre = anchors.mean(0)
+        same = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
+        self.anchors = anchors - centre
+        self.shared = self.anchors if same else shared - centre
+        lengths = _squared_lengths(self.anchors)
+        lengths_shared = lengths if same else _squared_lengths(self.shared)
+        self.bound = self.CLOSE * max(float(lengths.max()), float(lengths_shared.max()))
+        left = with_columns(self.anchors, torch.ones_like(lengths), lengths)
+        right = with_columns(2 * self.shared, -lengths_shared, -torch.ones_like(lengths_shared))
+        self.dots = Dots((left, right, own))
 
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
-        if self.width:
-            self.apart = self.anchors[rows, None] - self.own[rows]
-            out[:, : self.width] = torch.linalg.vecdot(self.apart, self.apart).neg_()
+        self.dots.fill(rows, out, ignored, start)
+        wide = out[:, self.dots.width :]
         self.close = _no_entries(out)
-        if len(self.shared):
-            wide = out[:, self.width :]
-            self.dots.fill(rows, wide, _no_entries(out), start)
-            hide_(out, ignored)
-            if wide.amax() >= -self.bound:
-                row, column = (wide >= -self.bound).nonzero(as_tuple=True)
-                self.close = row, column
-                for part, apart in self._apart(rows, start):
-                    wide[row[part], column[part]] = -apart.square().sum(1)
-        else:
-            hide_(out, ignored)
+        if wide.amax() >= -self.bound:
+            row, column = (wide >= -self.bound).nonzero(as_tuple=True)
+            self.close = row, column
+            for part, apart in self._apart(rows, start):
+                wide[row[part], column[part]] = -apart.square().sum(1)
         if self.root:
-            torch.sqrt(out.neg_(), out=out)
-            if self.inverse.shape != out.shape:
-                self.inverse = torch.empty_like(out)
-            torch.reciprocal(out, out=self.inverse)
-            own = self.inverse[:, : self.width]
-            own.masked_fill_(own == torch.inf, 0)
-            at = self.close[0], self.close[1] + self.width
-            closest = self.inverse[at]
-            self.inverse[at] = closest.masked_fill_(closest == torch.inf, 0)
-            out.neg_()
+            torch.sqrt(wide.neg_(), out=wide)
+            if self.inverse.shape != wide.shape:
+                self.inverse = torch.empty_like(wide)
+            torch.reciprocal(wide, out=self.inverse)
+            if len(self.close[0]):
+                self.inverse[self.close] = self.inverse[self.close].nan_to_num_(posinf=0.0)
+            wide.neg_()
 
     def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
+        wide = slopes[:, self.dots.width :]
         if self.root:
-            slopes.mul_(self.inverse)  # of -D^2, but for a factor of 1/2 that waits in `gradients`
+            wide.mul_(self.inverse)  # of -D^2, but for a factor of 1/2 that waits in `gradients`
+        row, column = self.close
+        if len(row):
+            slope = wide[self.close] if factor is None else wide[self.close] * factor[row]
+            wide[self.close] = 0
+        self.dots.pull(rows, slopes, factor, start, skip)
         for_anchors, for_shared = (part[:, : self.anchors.shape[1]] for part in self.dots.room()[:2])
-        if len(self.shared):
-            wide = slopes[:, self.width :]
-            row, column = self.close
-            slope = wide[row, column] if factor is None else wide[row, column] * factor[row]
-            wide[row, column] = 0
-            self.dots.pull(rows, wide, factor, start, skip)
-            for part, apart in self._apart(rows, start):
-                pulled = apart * slope[part, None]
-                for_anchors.index_add_(0, row[part] + rows.start, pulled, alpha=-2)
-                both = column[part] >= skip
-                for_shared.index_add_(0, column[part][both] + start, pulled[both])  # at 2c
-        if self.width:
-            pulled = self.apart.mul_(_scaled(2 * slopes[:, : self.width], factor)[:, :, None])
-            for_anchors[rows] -= pulled.sum(1)
-            self.for_own[rows] = pulled
+        for part, apart in self._apart(rows, start):
+            pulled = apart * slope[part, None]
+            for_anchors.index_add_(0, row[part] + rows.start, pulled, alpha=-2)
+            both = column[part] >= skip
+            for_shared.index_add_(0, column[part][both] + start, pulled[both])  # at 2c
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        anchors, shared, _ = self.dots.room()
-        if len(self.shared):
-            width = self.anchors.shape[1]
-            anchors = torch.addcmul(anchors[:, :width], self.anchors, anchors[:, width + 1 : width + 2], value=2)
-            shared = torch.addcmul(shared[:, :width], self.shared, shared[:, width : width + 1], value=-1).mul_(2)
-        if self.root:
-            for gradient in (anchors, shared, self.for_own):
-                gradient.mul_(0.5)
-        return anchors, shared, self.for_own
+        anchors, shared, own = self.dots.room()
+        width = self.anchors.shape[1]
+        anchors = torch.addcmul(anchors[:, :width], self.anchors, anchors[:, width + 1 : width + 2], value=2)
+        shared = torch.addcmul(shared[:, :width], self.shared, shared[:, width : width + 1], value=-1)
+        return (anchors.mul_(0.5), shared, own) if self.root else (anchors, shared.mul_(2), own)
 
     def _apart(self, rows: slice, start: int) -> Iterator[tuple[slice, Tensor]]:
         """``x - c`` of the close entries, some at a time."""

@@ -20,7 +20,7 @@ def log_shares_(scores: Tensor) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def sums(scores: Tensor, skipped: int, *, keep: bool) -> tuple[Tensor, Tensor]:
+def sums(scores: Tensor, skipped: int, *, keep: bool = False) -> tuple[Tensor, Tensor]:
     """log sum exp of the rows, and of the columns but for the first ones.
 
     Args:
@@ -42,15 +42,15 @@ def sums(scores: Tensor, skipped: int, *, keep: bool) -> tuple[Tensor, Tensor]:
             torch.logaddexp(of_columns, columns, out=of_columns)
         if keep:
             block.copy_(shares)
-    return torch.cat(of_rows), of_columns
+    return of_rows[0] if len(of_rows) == 1 else torch.cat(of_rows), of_columns
 
 
 def _log_sum_and_shares(block: Tensor, out: Tensor | None) -> tuple[Tensor, Tensor]:
     top = block.amax(1)
     shares = torch.softmax(block, dim=1, out=out)  # one fused pass
     mass = shares.amax(1)  # the share of the nearest, at least 1 / M, so that its log is safe
-    alone = top == -torch.inf
-    if alone.any():
+    if top.amin().item() == -torch.inf:
+        alone = top == -torch.inf
         shares[alone] = 0
         mass.masked_fill_(alone, 1)
     return top - mass.log_(), shares

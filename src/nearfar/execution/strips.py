@@ -16,8 +16,11 @@ from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
 from nearfar.execution.ranks import my_share, total_over_ranks_
-from nearfar.execution.scores import MakeScores, Scores
+from nearfar.execution.scores import MakeScores, hide_
 from nearfar.execution.settings import Settings, current, resumed, rows_per_strip
+
+FEW = 2**20
+"""Scores that may stay from the forward to the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def mean_over_rows(task: Task, tensors: tuple[Tensor, Tensor, Tensor]) -> Tensor
 
     Args:
         task: the equation and the relation.
-        tensors: anchors ``(N, d)``, shared ``(M, d)`` and own candidates ``(N, k, d)``, as the scores want them.
+        tensors: anchors ``(N, d)``, shared ``(M, d)`` and the scores of own candidates ``(N, k)``.
     """
     value: Tensor = _Mean.apply(task, torch.is_grad_enabled(), *tensors)  # type: ignore[no-untyped-call]
     return value
@@ -82,9 +85,8 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, task: Task, graph: bool, *tensors: Tensor) -> Tensor:
-        scores = task.make_scores(tensors)
         wanted = graph and any(ctx.needs_input_grad)
-        terms, gradients = _sweep(task, scores, task.contrast.weights, wanted)
+        terms, gradients = _sweep(task, tensors, task.contrast.weights, wanted)
         weight = terms.weight.sum()
         share = weight.clamp(min=torch.finfo(weight.dtype).tiny).reciprocal()  # of no row: totals are 0 then
         if wanted:
@@ -95,7 +97,8 @@ class _Mean(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True: what is saved is a number without a gradient of its own
             raise RuntimeError("the loss is differentiable once (found create_graph=True)")
-        if upstream.device.type == "cpu" and upstream == 1:  # as in loss.backward(): saves a copy of all gradients
+        if upstream.device.type == "cpu" and upstream.item() == 1:
+            # As in loss.backward(); saves a copy of all gradients.
             return None, None, *ctx.saved_tensors
         return None, None, *(gradient * upstream for gradient in ctx.saved_tensors)
 
@@ -105,24 +108,29 @@ class _Totals(torch.autograd.Function):
     def forward(ctx: Any, task: Task, *tensors: Tensor) -> Tensor:
         ctx.task = task
         ctx.save_for_backward(*tensors)
-        return _sweep(task, task.make_scores(tensors), task.contrast.weights, False)[0].total
+        return _sweep(task, tensors, task.contrast.weights, False)[0].total
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("the loss is differentiable once (found create_graph=True)")
         weights = ctx.task.contrast.weights
-        scores = ctx.task.make_scores(ctx.saved_tensors)
+        weights = upstream if weights is None else upstream * weights
         with resumed(ctx.task.settings):
-            return None, *_sweep(ctx.task, scores, upstream if weights is None else upstream * weights, True)[1]
+            return None, *_sweep(ctx.task, ctx.saved_tensors, weights, True)[1]
 
 
-def _sweep(task: Task, scores: Scores, weights: Tensor | None, gradient: bool) -> tuple[Terms, tuple[Tensor, ...]]:
+def _sweep(
+    task: Task, tensors: Sequence[Tensor], weights: Tensor | None, gradient: bool
+) -> tuple[Terms, tuple[Tensor, ...]]:
     """The terms of all rows times their weights and, where asked, the gradients of the sum of their totals."""
-    contrast = task.contrast
-    total = contrast.anchors.new_zeros(len(contrast), dtype=_wide(contrast))
+    contrast, table = task.contrast, tensors[2]
+    weights = None if weights is None else weights.to(table)
+    if not len(contrast.candidates):
+        return _over_table(task, table, weights)
+    scores = task.make_scores(tensors)
+    total = table.new_zeros(len(contrast))
     weight = torch.zeros_like(total)
-    weights = None if weights is None else weights.to(total)
     for rows, buffer in buffers(contrast, task.strip_rows, total.dtype):
         strip = contrast.relation(rows)
         scores.fill(rows, buffer, strip.ignored)
@@ -137,22 +145,48 @@ def _sweep(task: Task, scores: Scores, weights: Tensor | None, gradient: bool) -
     return Terms(total, weight) if weights is None else Terms(total * weights, weight * weights), gradients
 
 
+def _over_table(task: Task, table: Tensor, weights: Tensor | None) -> tuple[Terms, tuple[Tensor, ...]]:
+    """The same where own candidates are all there is: their table of scores at once, and on every rank alike."""
+    strip = task.contrast.relation(slice(0, len(table)))
+    slopes = hide_(table.clone(), strip.ignored)
+    terms, factor = task.objective.slopes_(slopes, strip)
+    total, weight = terms.total, terms.weight.to(table.dtype)
+    if factor is not None:
+        slopes.mul_(factor[:, None])
+    if weights is not None:
+        slopes.mul_(weights[:, None])
+        total, weight = total * weights, weight * weights
+    return Terms(total, weight), (slopes[:0], slopes[:0], slopes)
+
+
+def few_scores(contrast: Contrast, strip_rows: int | None) -> bool:
+    """Whether the scores of all rows are so few that an operation costs more than a pass over them."""
+    return 0 < len(contrast) * len(contrast.candidates) <= FEW and one_strip(contrast, strip_rows)
+
+
+def one_strip(contrast: Contrast, strip_rows: int | None) -> bool:
+    """Whether this rank works out all rows at once."""
+    rows = rows_per_strip(strip_rows, contrast.columns, _wide(contrast).itemsize)
+    return rows >= len(contrast) and current().group is None
+
+
 def buffers(contrast: Contrast, strip_rows: int | None, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
     """This rank's runs of rows, each with room ``(r, columns)`` for its scores, which is used again and again."""
     count, columns = len(contrast), contrast.columns
-    step = min(count, rows_per_strip(strip_rows, columns, torch.finfo(dtype).bits // 8))
-    memory = contrast.anchors.new_empty(step * _stride(columns), dtype=dtype)
+    step = min(count, rows_per_strip(strip_rows, columns, dtype.itemsize))
+    offset = -contrast.own_count % 16
+    memory = contrast.anchors.new_empty(offset + step * _stride(columns), dtype=dtype)
     for start in my_share(range(0, count, step)):
         stop = min(start + step, count)
-        yield slice(start, stop), aligned(memory, stop - start, columns)
+        yield slice(start, stop), aligned(memory, stop - start, columns, offset)
 
 
-def aligned(memory: Tensor, rows: int, columns: int) -> Tensor:
-    """``(rows, columns)`` at the start of some memory, each row at a multiple of 16 numbers.
+def aligned(memory: Tensor, rows: int, columns: int, offset: int = 0) -> Tensor:
+    """``(rows, columns)`` of some memory from an offset on, the rows multiples of 16 numbers apart.
 
     A product written to odd addresses takes twice as long.
     """
-    return memory.as_strided((rows, columns), (_stride(columns), 1))
+    return memory.as_strided((rows, columns), (_stride(columns), 1), offset)
 
 
 def _stride(columns: int) -> int:

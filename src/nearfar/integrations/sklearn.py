@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from nearfar.data import Table
 from nearfar.data.cells import shown
 from nearfar.errors import InputError
-from nearfar.settings import Settings, Subwords
+from nearfar.settings import Precision, Settings, Subwords
 from nearfar.training import train
 
 
@@ -57,15 +57,25 @@ class ContrastiveEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     objective: str = "infonce"
     _: KW_ONLY
     temperature: float | None = None
+    matryoshka: Sequence[int] = ()
     view: Sequence[str] = ("dropout",)
     epochs: int | None = None
     steps: int | None = None
     minutes: float | None = None
     batch_size: int | None = None
+    chunk_tokens: int | None = None
+    keep_mib: int | None = None
+    lora: int | None = None
+    lora_alpha: float | None = None
+    freeze: int | None = None
+    prompt: Sequence[str] = ()
     batches: str = "shuffled"
     per_class: int = 4
     learning_rate: float | None = None
     warmup: float = 0.1
+    accumulate: int = 1
+    gradient_clip: float | None = None
+    precision: Precision | None = None
     evaluations: int = 10
     held_out: float = 0.0
     queue: int = 0

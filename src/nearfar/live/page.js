@@ -1,6 +1,7 @@
 // Asks for what is new of the run, and draws it. It keeps all it was told, and goes on showing it when the server has ended.
 
 import { draw } from "/charts.js";
+import { language, words } from "/words.js";
 
 const EVERY = 1000, AFTERWARDS = 10000, QUIET = 60;
 const the = (id) => document.getElementById(id);
@@ -13,14 +14,15 @@ const make = (name, text, kind) => {
 
 let run = "", offset = 0, entries = [], atEnd = true;
 const of = (kind) => entries.filter((one) => one.kind === kind);
+const { axes } = words;
 const points = (rows, name) => rows.filter((one) => one[name] != null).map((one) => [one.step, one[name]]);
 
 const curves = () => {
-  const readings = of("reading"), step = "step";
+  const readings = of("reading"), { step } = axes;
   draw(the("loss"), [
     { points: points(readings, "batch_loss"), faint: true },
     { points: points([...readings, ...of("measurement")].sort((a, b) => a.step - b.step), "loss") },
-  ], { x: step, y: "loss" });
+  ], { x: step, y: axes.loss });
   const found = new Map();
   for (const one of of("measurement")) for (const table of one.measurements) {
     const [name, value] = Object.entries(table).find(([key]) => key !== "source" && key !== "task");
@@ -29,21 +31,21 @@ const curves = () => {
   }
   draw(the("measured"), [...found].map(([name, these], i) => ({ points: these, name, colour: i, dots: true })), { x: step, y: "" });
   const way = readings.filter((one) => one.alignment != null && one.uniformity != null).map((one) => [one.alignment, one.uniformity]);
-  draw(the("path"), [{ points: way }], { x: "alignment", y: "uniformity" });
-  draw(the("rank"), [{ points: points(readings, "rank_bound"), dashed: true, colour: 1 }, { points: points(readings, "effective_rank") }], { x: step, y: "directions" });
-  draw(the("gradient"), [{ points: points(readings, "gradient_norm") }], { x: step, y: "norm" });
+  draw(the("path"), [{ points: way }], { x: axes.alignment, y: axes.uniformity });
+  draw(the("rank"), [{ points: points(readings, "rank_bound"), dashed: true, colour: 1 }, { points: points(readings, "effective_rank") }], { x: step, y: axes.directions });
+  draw(the("gradient"), [{ points: points(readings, "gradient_norm") }], { x: step, y: axes.norm });
 };
 
 const spectra = (followed, at) => {
   const line = (one) => one.spectrum.map((share, i) => [i + 1, Math.log10(Math.max(share, 1e-12))]);
   const first = followed.length ? [{ points: line(followed[0]), faint: true }, { points: line(followed[at]) }] : [];
-  draw(the("spectrum"), first, { x: "direction", y: "log10 of its share" });
+  draw(the("spectrum"), first, { x: axes.direction, y: axes.share });
 };
 
 const neighbours = (followed, at) => {
   if (!followed.length) return the("neighbours").replaceChildren();
   const now = followed[at], before = followed[at - 1];
-  the("moment").textContent = `After step ${now.step}, among ${now.among} texts.${before ? " What was not among the nearest at the measurement before is bold." : ""}`;
+  the("moment").textContent = words.moment(now.step, now.among, before);
   the("neighbours").replaceChildren(...now.texts.map((one, i) => {
     const known = new Set(before ? before.texts[i].near.map((other) => other.text) : one.near.map((other) => other.text));
     const list = document.createElement("ol");
@@ -70,14 +72,12 @@ const moments = () => {
 
 const heading = (state, silent) => {
   const latest = entries.filter((one) => one.progress != null).at(-1), reading = of("reading").at(-1);
-  const quiet = state === "running" && silent > QUIET ? `; nothing new for ${Math.round(silent)} s` : "";
-  the("state").textContent = { waiting: "waiting for the run to begin", running: `running${quiet}`, finished: "finished" }[state] ?? state;
+  const quiet = state === "running" && silent > QUIET ? words.quiet(Math.round(silent)) : "";
+  the("state").textContent = `${words[state] ?? state}${quiet}`;
   the("progress").value = state === "finished" ? 1 : (latest?.progress ?? 0);
-  const parts = latest ? [`step ${latest.step}`, `${Math.round(latest.seconds)} s`] : [];
-  if (latest?.loss != null) parts.push(`loss ${latest.loss.toFixed(4)}`);
-  if (reading?.learning_rate != null) parts.push(`rate ${reading.learning_rate.toExponential(2)}`);
-  the("figures").textContent = parts.join(" · ");
-  the("warnings").replaceChildren(...of("warning").map((one) => make("li", `step ${one.step}: ${one.message}`)));
+  const parts = latest ? words.figures(latest.step, Math.round(latest.seconds), latest.loss?.toFixed(4), reading?.learning_rate?.toExponential(2)) : [];
+  the("figures").textContent = parts.filter(Boolean).join(" · ");
+  the("warnings").replaceChildren(...of("warning").map((one) => make("li", words.warning(one.step, one.message))));
 };
 
 const look = async () => {
@@ -94,12 +94,25 @@ const look = async () => {
     else if (answer.state === "finished") wait = AFTERWARDS;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // fetch's, where nobody answers
-    the("state").textContent = "the server has ended; this is what was known";
+    the("state").textContent = words.ended;
     wait = AFTERWARDS;
   }
   setTimeout(look, wait);
 };
 
+const name = () => {
+  document.documentElement.lang = language;
+  the("state").textContent = words.looking;
+  the("progress").setAttribute("aria-label", words.over);
+  for (const part of document.querySelectorAll("[data-say]")) part.textContent = words[part.dataset.say];
+  for (const figure of document.querySelectorAll("figure")) {
+    const [title, reading] = words[figure.id], caption = document.createElement("figcaption");
+    caption.append(make("b", title), ` ${reading}`);
+    figure.append(caption);
+  }
+};
+
+name();
 the("when").addEventListener("input", () => {
   atEnd = the("when").value === the("when").max;
   moments();

@@ -1,4 +1,4 @@
-"""The server of the live view: this machine alone, four paths, nothing that can be changed."""
+"""The server of the live view: this machine alone, a few paths, nothing that can be changed."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ PAGES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
     "/charts.js": ("charts.js", "text/javascript"),
+    "/words.js": ("words.js", "text/javascript"),
 }
 
 NOTHING_FOREIGN = (

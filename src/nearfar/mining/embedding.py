@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,11 @@ def embedded(
     if prompt is None and name is not None and name not in model.prompts:
         known = ", ".join(model.prompts) or "it has none"
         raise InputError(f"{side}_prompt_name: found {name!r}, wanted one of the model's prompts: {known}")
-    kept = None if encoding.cache is None else encoding.cache / f"{_key(model, texts, side, prompt, name)}.npy"
-    if kept is not None and kept.exists():
-        return torch.from_numpy(np.load(kept))
+    kept = None
+    if encoding.cache is not None:
+        kept = _ready(encoding.cache) / f"{_key(model, texts, side, prompt, name)}.npy"
+        if (found := _known(kept, len(texts))) is not None:
+            return found
     encode = model.encode_query if side == "query" else model.encode_document
 
     def encoded(part: list[str]) -> Tensor:
@@ -123,10 +126,28 @@ def _key(model: SentenceTransformer, texts: Sequence[str], side: str, prompt: st
     return digest.hexdigest()[:32]
 
 
+def _ready(folder: Path) -> Path:
+    """The folder, there and writable: that is to be known before hours of encoding."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise InputError(f"{folder}: the cache cannot be written ({error.strerror or error})") from error
+
+
+def _known(path: Path, rows: int) -> Tensor | None:
+    """The vectors that are kept, if they are there and whole."""
+    try:
+        vectors = np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    return torch.from_numpy(vectors) if vectors.ndim == 2 and len(vectors) == rows else None
+
+
 def _keep(path: Path, vectors: Tensor) -> None:
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             np.save(file, vectors.numpy())
         partial.replace(path)

@@ -44,17 +44,16 @@ def by_cross_encoder(model: CrossEncoder, *, batch_size: int = 64) -> Judge:
 
 
 def by_encoder(model: SentenceTransformer, *, batch_size: int = 64) -> Judge:
-    """The cosines of another encoder, each distinct text being encoded once a call."""
+    """The cosines of another encoder; each distinct text of a side is encoded once and its vector kept."""
+    sides: list[tuple[Any, dict[str, Any]]] = [(model.encode_query, {}), (model.encode_document, {})]
 
     def judge(anchors: Sequence[str], candidates: Sequence[str]) -> Any:
-        sides = []
-        for texts, encode in ((anchors, model.encode_query), (candidates, model.encode_document)):
-            distinct, numbers = np.unique(np.asarray(texts, dtype=object), return_inverse=True)
-            vectors = encode(
-                distinct.tolist(), batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False
-            )
-            sides.append(np.asarray(vectors, dtype=np.float32)[numbers])
-        return np.einsum("pd,pd->p", *sides)
+        for texts, (encode, known) in zip((anchors, candidates), sides, strict=True):
+            if new := [text for text in dict.fromkeys(texts) if text not in known]:
+                vectors = encode(new, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
+                known.update(zip(new, np.asarray(vectors, dtype=np.float32), strict=True))
+        pairs = zip(anchors, candidates, strict=True)
+        return np.array([sides[0][1][anchor] @ sides[1][1][candidate] for anchor, candidate in pairs], np.float32)
 
     return judge
 

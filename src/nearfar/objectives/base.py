@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from numbers import Real
 from typing import Any, ClassVar, Literal, Protocol
@@ -71,7 +72,8 @@ class RowLoss:
         Raises:
             ValueError: the equation is not made for this kind of contrast.
         """
-        return self.of_whole(prepared(self, contrast), strip_rows)
+        with full_precision(contrast):
+            return self.of_whole(prepared(self, contrast), strip_rows)
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         """The loss of the whole batch's contrast."""
@@ -81,11 +83,10 @@ class RowLoss:
         """The loss in one sweep over the strips."""
         space = self.space(contrast)
         task = Task(self, contrast, space.make_scores, strip_rows)
-        with torch.autocast(contrast.anchors.device.type, enabled=False):
-            if self.reduction == "mean":
-                return mean_over_rows(task, space.tensors)
-            rows = total_of_rows(task, space.tensors)
-            return rows.sum() if self.reduction == "sum" else rows
+        if self.reduction == "mean":
+            return mean_over_rows(task, space.tensors)
+        rows = total_of_rows(task, space.tensors)
+        return rows.sum() if self.reduction == "sum" else rows
 
     def space(self, contrast: Contrast) -> Space:
         """Where the scores come from."""
@@ -123,6 +124,12 @@ def slopes_of(equation: Callable[..., Terms], *parts: Tensor) -> tuple[Terms, tu
     return Terms(terms.total.detach(), terms.weight.detach()), slopes
 
 
+def full_precision(contrast: Contrast) -> AbstractContextManager[object]:
+    """A block in which torch does not make products less exact by itself."""
+    kind = contrast.anchors.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
 def prepared(owner: Objective | RowLoss, contrast: Contrast) -> Contrast:
     """The contrast of the whole batch, of a kind that the objective is made for."""
     if not isinstance(contrast, Contrast):
@@ -145,8 +152,7 @@ def reduced(terms: Terms, contrast: Contrast, reduction: Reduction) -> Tensor:
         return total
     if reduction == "sum":
         return total.sum()
-    whole = weight.sum()
-    return total.sum() * torch.where(whole > 0, 1 / whole, 0.0)
+    return total.sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny ** 0.5)  # of no row: totals are 0 then
 
 
 def check_positive(owner: object, **values: float) -> None:

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Terms, log_shares_, log_sums
+from nearfar.execution import Terms, few_scores, log_shares_, log_sums
 from nearfar.objectives.base import RowLoss, reduced, slopes_of
 from nearfar.objectives.near import Near
-from nearfar.objectives.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,12 @@ class SoftmaxLoss(RowLoss):
         raise NotImplementedError
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
-        if self._by_log_sums(contrast):
-            return self._over_log_sums(contrast, self.space(contrast), strip_rows)
-        return self.over_strips(contrast, strip_rows)
+        if not self._by_log_sums(contrast, strip_rows):
+            return self.over_strips(contrast, strip_rows)
+        space = self.space(contrast)
+        sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, of_columns=False)
+        far = Far((sums.rows,), sums.rows.new_empty(0))
+        return reduced(self.head(Near(sums.near, sums.places), far), contrast, self.reduction)
 
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
         near = Near.of_(scores, strip)
@@ -87,13 +89,9 @@ class SoftmaxLoss(RowLoss):
         terms, (for_near, *for_sums) = slopes_of(head, near.scores, *sums)
         return terms, for_near, tuple(for_sums)
 
-    def _by_log_sums(self, contrast: Contrast) -> bool:
-        """Whether two passes over half the scores are cheaper, and their table of near scores is narrow."""
+    def _by_log_sums(self, contrast: Contrast, strip_rows: int | None) -> bool:
+        """Whether there are so few scores that they stay, or two passes over half of them are cheaper."""
+        if self.exponents != (1.0,) or self.needs_count:
+            return False
         few = contrast.near_width <= contrast.anchors.shape[1]
-        return contrast.mirrored and few and self.exponents == (1.0,) and not self.needs_count
-
-    def _over_log_sums(self, contrast: Contrast, space: Space, strip_rows: int | None) -> Tensor:
-        with torch.autocast(contrast.anchors.device.type, enabled=False):
-            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
-            near = Near(sums.near, sums.places)
-            return reduced(self.head(near, Far((sums.rows,), sums.rows.new_empty(0))), contrast, self.reduction)
+        return few if contrast.mirrored else few_scores(contrast, strip_rows)

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from nearfar.contrasts import Contrast
-from nearfar.execution import Terms
-from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared, reduced
+from nearfar.execution import Terms, own_dots
+from nearfar.objectives.base import Reduction, check_choice, check_positive, full_precision, prepared, reduced
 from nearfar.objectives.near import softplus
 from nearfar.objectives.spaces import unit, wide
 
@@ -120,8 +120,8 @@ class MarginMSELoss:
         anchors, own, scores = graded_parts(contrast)
         if own.shape[1] < 2:
             raise ValueError("MarginMSELoss: second: found one candidate a row, wanted (N, k, d) with k from 2 up")
-        with torch.autocast(anchors.device.type, enabled=False):
-            dots = torch.bmm(anchors[:, None], own.mT)[:, 0]
+        with full_precision(contrast):
+            dots = own_dots(anchors, own)
         gap = (dots[:, :1] - dots[:, 1:]) - (scores[:, :1] - scores[:, 1:])
         total = gap.square().sum(1)
         return reduced(Terms(total, torch.full_like(total, gap.shape[1])), contrast, self.reduction)

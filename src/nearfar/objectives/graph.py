@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast
-from nearfar.execution import Terms
 from nearfar.objectives.base import Reduction, RowLoss, check_choice, check_from_zero, check_positive
 from nearfar.objectives.near import Near
-from nearfar.objectives.pairwise import PairwiseLoss
+from nearfar.objectives.pairwise import PairwiseLoss, Share
 from nearfar.objectives.spaces import Space, dot, unit_distance
 
 
@@ -43,8 +42,10 @@ class SpectralLoss(PairwiseLoss):
     def space(self, contrast: Contrast) -> Space:
         return dot(contrast)
 
-    def pull(self, scores: Tensor) -> Tensor:
-        return -2 * scores
+    def pull_(self, scores: Tensor) -> Tensor:
+        terms = -2 * scores
+        scores.fill_(-2)
+        return terms
 
     def push_(self, scores: Tensor) -> Tensor:
         scores.masked_fill_(scores == -torch.inf, 0)
@@ -52,8 +53,8 @@ class SpectralLoss(PairwiseLoss):
         scores.mul_(2)
         return total
 
-    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
-        return Terms((near.mean(pulled) + pushed / far.clamp(min=1)) * near.any, near.any)
+    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
+        return near.share, near.any / far.clamp(min=1), near.any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,15 +110,18 @@ class _Alignment(PairwiseLoss):
     def space(self, contrast: Contrast) -> Space:
         return unit_distance(contrast)
 
-    def pull(self, scores: Tensor) -> Tensor:
-        same = scores == 0
-        return scores.masked_fill(same, -1).neg().pow(self.alpha / 2).masked_fill(same, 0)
+    def pull_(self, scores: Tensor) -> Tensor:
+        power, squared = self.alpha / 2, -scores
+        same = squared == 0
+        terms = squared.masked_fill_(same, 1).pow(power).masked_fill_(same, 0)
+        torch.div(terms, squared, out=scores).mul_(-power)
+        return terms
 
     def push_(self, scores: Tensor) -> Tensor:
         return scores.zero_().sum(1)
 
-    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
-        return Terms(near.sum(pulled), near.count)
+    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
+        return 1.0, 1.0, near.count
 
 
 class _Kernel(PairwiseLoss):
@@ -131,13 +135,13 @@ class _Kernel(PairwiseLoss):
     def space(self, contrast: Contrast) -> Space:
         return unit_distance(contrast)
 
-    def pull(self, scores: Tensor) -> Tensor:
-        return torch.zeros_like(scores)
+    def pull_(self, scores: Tensor) -> Tensor:
+        return scores.zero_()
 
     def push_(self, scores: Tensor) -> Tensor:
         total = scores.mul_(self.t).exp_().sum(1)
         scores.mul_(self.t)
         return total
 
-    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
-        return Terms(pushed + near.sum(pulled), far)
+    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
+        return 1.0, 1.0, far

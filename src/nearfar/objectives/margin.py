@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast
-from nearfar.execution import Terms
 from nearfar.objectives.base import Reduction, check_choice, check_positive
 from nearfar.objectives.near import Near
-from nearfar.objectives.pairwise import PairwiseLoss
+from nearfar.objectives.pairwise import PairwiseLoss, Share
 from nearfar.objectives.spaces import Space, squared_distance
 
 TINY = 1e-30
@@ -49,16 +48,18 @@ class ContrastiveLoss(PairwiseLoss):
     def space(self, contrast: Contrast) -> Space:
         return squared_distance(contrast)
 
-    def pull(self, scores: Tensor) -> Tensor:
-        return -scores / 2
+    def pull_(self, scores: Tensor) -> Tensor:
+        terms = scores / -2
+        scores.fill_(-0.5)
+        return terms
 
     def push_(self, scores: Tensor) -> Tensor:
         # Two at one place have a huge slope here, which is then times their difference, 0.
         inverse = torch.rsqrt(scores.neg_().clamp_(TINY, 1 / TINY))
         short = torch.sub(self.margin, scores.mul_(inverse)).clamp_(min=0)
-        total: Tensor = torch.linalg.vecdot(short, short) / 2
+        total: Tensor = torch.linalg.vecdot(short, short).mul_(0.5)
         torch.mul(short, inverse.mul_(0.5), out=scores)  # d/ds (m - sqrt(-s))^2 / 2
         return total
 
-    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
-        return Terms(near.sum(pulled) + pushed, near.count + far)
+    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
+        return 1.0, 1.0, near.count + far

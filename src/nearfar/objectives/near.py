@@ -36,6 +36,13 @@ class Near:
         return self.places.count
 
     @property
+    def share(self) -> Tensor | float:
+        """What each counts in its row's mean: 1 / count, 0 where there is none; a number where that is all rows'."""
+        if self.places.real is None:
+            return 1 / self.scores.shape[1]
+        return self.any / self.count.clamp(min=1)
+
+    @property
     def any(self) -> Tensor:
         """``(r,)``: 1 where a row has a near candidate, else 0."""
         if self.places.real is None:
@@ -49,7 +56,7 @@ class Near:
     def mean(self, values: Tensor) -> Tensor:
         """``(r,)``: their means, 0 where there is none."""
         if self.places.real is None:
-            return values.mean(1)
+            return values.squeeze(1) if values.shape[1] == 1 else values.mean(1)
         return self.sum(values) / self.count.clamp(min=1)
 
     def max(self, values: Tensor) -> Tensor:

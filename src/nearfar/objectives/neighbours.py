@@ -84,9 +84,8 @@ class LiftedStructuredLoss(RowLoss):
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         space = self.space(contrast)
-        with torch.autocast(contrast.anchors.device.type, enabled=False):
-            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
-            return reduced(self._terms(sums, contrast), contrast, self.reduction)
+        sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
+        return reduced(self._terms(sums, contrast), contrast, self.reduction)
 
     def _terms(self, sums: LogSums, contrast: Contrast) -> Terms:
         near = Near(sums.near, sums.places)

@@ -10,29 +10,31 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.contrasts import Contrast
-from nearfar.execution import Terms
 from nearfar.objectives.base import Reduction, check_choice, check_finite, check_flag, check_positive
 from nearfar.objectives.near import Near, softplus
-from nearfar.objectives.pairwise import PairwiseLoss
+from nearfar.objectives.pairwise import PairwiseLoss, Share
 from nearfar.objectives.spaces import Space, cosine, dot, shifted, wide
 
 
 class LogisticLoss(PairwiseLoss):
     """-log sigma(s) for near scores, -log sigma(-s) for far ones."""
 
-    def pull(self, scores: Tensor) -> Tensor:
-        return softplus(-scores)
+    def pull_(self, scores: Tensor) -> Tensor:
+        terms = softplus(scores.neg_())
+        scores.sigmoid_().neg_()
+        return terms
 
     def push_(self, scores: Tensor) -> Tensor:
-        if scores.amax() > 1:
-            total = softplus(scores).sum(1)
-            scores.sigmoid_()
-            return total
-        # -log(1 - sigma) takes half the time, where 1 - sigma is not small: 1 - sigma = rest + lost, lost to rounding.
+        # -sum log(1 - p) of four scores at a time is -log(1 - q), where 1 - q, their product, is not small: a quarter
+        # of the logarithms.
+        columns = scores.shape[1]
+        fours = columns - columns % 4 if scores.amax() <= 1 else 0
+        total = softplus(scores[:, fours:]).sum(1)
         scores.sigmoid_()
-        rest = 1 - scores
-        lost = (1 - rest).sub_(scores).sum(1)
-        return -rest.log_().sum(1) - lost
+        if fours:
+            p = scores[:, :fours].chunk(4, dim=1)
+            total -= torch.log1p(-_either(_either(p[0], p[1]), _either(p[2], p[3]))).sum(1)
+        return total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,8 @@ class NCELoss(LogisticLoss):
 
     (Gutmann & Hyvarinen 2010, eq. 3; with k samples a datum: Mnih & Teh 2012, eq. 8.) The score then tends to the
     log-probability of the data, with the normaliser 1. Made for `nearfar.sampled` with the log-probabilities given;
-    k is the number of noise samples that an anchor sees.
+    k is the number of noise samples that an anchor sees. Vectors of length 1 cannot score so low as the log-probability
+    of most texts is: give them a factor, or expect little.
 
     Args:
         reduction: "mean", "sum" or "none".
@@ -90,12 +93,16 @@ class NCELoss(LogisticLoss):
     def __post_init__(self) -> None:
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
 
+    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
+        told = near.any * (far > 0)  # where nothing was drawn there is nothing to tell apart
+        return Terms((near.mean(pulled) + pushed) * told, told)
+
     def space(self, contrast: Contrast) -> Space:
         if contrast.log_noise is None:
             raise ValueError(
                 "log_noise: found None, wanted the log-probabilities of positives and noise (without them: NEGLoss)"
             )
-        log_draws = math.log(contrast.columns - 1)  # of all but the positive
+        log_draws = math.log(max(contrast.columns - 1, 1))  # of all but the positive
         of_own, of_shared = (-(wide(log) + log_draws) for log in contrast.log_noise)
         return shifted(dot(contrast), 1.0, of_shared, of_own)
 
@@ -146,5 +153,10 @@ class SigmoidLoss(nn.Module, LogisticLoss):
         scaled = cosine(contrast, self.log_scale.to(device).exp())
         return shifted(scaled, self.bias.to(device), 1.0, 1.0)
 
-    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
-        return Terms(near.sum(pulled) + pushed, ((near.count + far) > 0).to(pushed.dtype))
+    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
+        return 1.0, 1.0, ((near.count + far) > 0).to(near.scores.dtype)
+
+
+def _either(p: Tensor, q: Tensor) -> Tensor:
+    """1 - (1 - p) (1 - q), without a small one lost to rounding."""
+    return torch.addcmul(p + q, p, q, value=-1)

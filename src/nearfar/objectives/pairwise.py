@@ -7,15 +7,17 @@ from torch import Tensor
 
 from nearfar.contrasts import Strip
 from nearfar.execution import Terms, blocks
-from nearfar.objectives.base import RowLoss, slopes_of
+from nearfar.objectives.base import RowLoss
 from nearfar.objectives.near import Near
+
+Share = Tensor | float
 
 
 class PairwiseLoss(RowLoss):
-    """A term for each near score (`pull`) and each far one (`push_`), and how a row's are put together (`terms`)."""
+    """A term for each near score (`pull_`) and each far one (`push_`), and what they count in their row (`shares`)."""
 
-    def pull(self, scores: Tensor) -> Tensor:
-        """Terms ``(r, k)`` of near scores, under autograd."""
+    def pull_(self, scores: Tensor) -> Tensor:
+        """Terms ``(r, k)`` of near scores, which are overwritten by the slopes of the terms."""
         raise NotImplementedError
 
     def push_(self, scores: Tensor) -> Tensor:
@@ -25,20 +27,33 @@ class PairwiseLoss(RowLoss):
         """
         raise NotImplementedError
 
-    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
-        """The rows' terms from the near terms ``(r, k)``, the sums of the far ones and how many are far, ``(r,)``.
+    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
+        """What a near term counts in its row's total, what a far one does, and what the row counts in the mean.
 
-        Both enter linearly.
+        Each is ``(r,)``, or a number for all rows. Here: the mean of near terms and the sum of far ones, of rows that
+        have a near candidate.
+
+        Args:
+            near: the near candidates.
+            far: ``(r,)``: how many are far.
         """
-        return Terms((near.mean(pulled) + pushed) * near.any, near.any)
+        return near.share, 1.0 if near.places.real is None else near.any, near.any
 
     def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
         near, far = Near.of_(scores, strip), strip.far_count(scores.shape[1])
-        pushed = torch.cat([self.push_(block) for block in blocks(scores)])
-        terms, (for_near, for_far) = slopes_of(
-            lambda leaf, total: self.terms(Near(leaf, near.places), self.pull(leaf), total, far), near.scores, pushed
-        )
-        if bool((for_far != 1).any()):  # what a far term counts in its row
-            scores.mul_(for_far[:, None])
-        strip.near.put_(scores, for_near)
-        return terms, None
+        parts = [self.push_(block) for block in blocks(scores)]
+        pushed = parts[0] if len(parts) == 1 else torch.cat(parts)
+        slopes = near.scores
+        pulled = near.sum(self.pull_(slopes))
+        of_near, of_far, weight = self.shares(near, far)
+        _weigh_(scores, of_far)
+        _weigh_(slopes, of_near)
+        strip.near.put_(scores, slopes)
+        return Terms(of_near * pulled + of_far * pushed, weight), None
+
+
+def _weigh_(slopes: Tensor, share: Share) -> None:
+    if isinstance(share, Tensor):
+        slopes.mul_(share[:, None])
+    elif share != 1.0:
+        slopes.mul_(share)

@@ -22,7 +22,7 @@ from nearfar.objectives.base import (
 )
 from nearfar.objectives.family import Far, SoftmaxLoss
 from nearfar.objectives.near import Near, near_places, softplus
-from nearfar.objectives.spaces import Space, cosine, dot
+from nearfar.objectives.spaces import Space, cosine, dot, wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +160,12 @@ class InfoNCELoss(OneAgainstFar):
     def _both_sides(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         """Both directions from one matrix of scores."""
         space = self.space(contrast)
-        with torch.autocast(contrast.anchors.device.type, enabled=False):
-            sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
-            sides = []
-            near = Near(sums.near, sums.places)  # of both sides: rows of one number are near
-            for log_sum in (sums.rows, sums.columns[: len(contrast)]):
-                sides.append(reduced(self.head(near, Far((log_sum,), log_sum.new_empty(0))), contrast, self.reduction))
-            return (sides[0] + sides[1]) / 2
+        sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
+        sides = []
+        near = Near(sums.near, sums.places)  # of both sides: rows of one number are near
+        for log_sum in (sums.rows, sums.columns[: len(contrast)]):
+            sides.append(reduced(self.head(near, Far((log_sum,), log_sum.new_empty(0))), contrast, self.reduction))
+        return (sides[0] + sides[1]) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,14 +230,15 @@ class NPairLoss(SoftmaxLoss):
         return value + self.l2 * self._mean_squared_norm(contrast) if self.l2 else value
 
     def _mean_squared_norm(self, contrast: Contrast) -> Tensor:
-        anchors, shared, own = self.space(contrast).tensors
         places = near_places(contrast)
         # Numbered as one list: own candidates row by row, then the shared ones.
-        norms = torch.cat([own.square().sum(-1).flatten(), shared.square().sum(-1)])
+        of_anchors, norms = (wide(part).square().sum(-1) for part in (contrast.anchors, contrast.candidates))
+        if contrast.own is not None:
+            norms = torch.cat([wide(contrast.own).square().sum(-1).flatten(), norms])
         k, row = contrast.own_count, torch.arange(len(contrast), device=norms.device)[:, None]
         number = torch.where(places.columns < k, row * k, k * (len(contrast) - 1)) + places.columns
         near = Near(norms[number], places)
-        terms = Terms((anchors.square().sum(-1) + near.mean(near.scores)) / 2 * near.any, near.any)
+        terms = Terms((of_anchors + near.mean(near.scores)) / 2 * near.any, near.any)
         return reduced(terms, contrast, self.reduction)
 
 

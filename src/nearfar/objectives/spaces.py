@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,8 +11,18 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast
-from nearfar.execution import Cosines, Distances, Dots, MakeScores, with_columns
+from nearfar.execution import (
+    Cosines,
+    Distances,
+    Dots,
+    MakeScores,
+    inverse_lengths,
+    own_distances,
+    own_dots,
+    with_columns,
+)
 
+Change = Callable[[Tensor], Tensor]
 Tensors = tuple[Tensor, Tensor, Tensor]
 
 
@@ -20,7 +31,7 @@ class Space:
     """Embeddings made ready, and the scores they have there.
 
     Attributes:
-        tensors: anchors ``(N, d)``, shared ``(M, d)`` and own candidates ``(N, k, d)``, with a graph.
+        tensors: anchors ``(N, d)``, shared candidates ``(M, d)`` and the scores ``(N, k)`` of own ones, with a graph.
         make_scores: makes the scores of these.
     """
 
@@ -30,36 +41,47 @@ class Space:
 
 def cosine(contrast: Contrast, scale: float | Tensor = 1.0) -> Space:
     """Cosine times `scale`; a zero vector has cosine 0 to everything, and gradient 0."""
+
+    def own(anchors: Tensor, own: Tensor) -> Tensor:
+        return own_dots(unit(anchors), unit(own)) * scale
+
     if isinstance(scale, Tensor):
-        return _dots(_each(contrast, unit), contrast, scale)
-    return Space(_each(contrast, lambda rows: rows), partial(Cosines, scale=scale))
+        return _dots(contrast, own, scale, unit)
+    return _space(contrast, own, partial(Cosines, scale=scale))
 
 
-def dot(contrast: Contrast, scale: float | Tensor = 1.0) -> Space:
+def dot(contrast: Contrast, scale: float = 1.0) -> Space:
     """Dot product times `scale`."""
-    return _dots(_each(contrast, lambda rows: rows), contrast, scale)
+    return _dots(contrast, lambda anchors, own: _times(own_dots(anchors, own), scale), scale)
 
 
 def squared_distance(contrast: Contrast, scale: float = 1.0) -> Space:
     """-D^2 times `scale`."""
-    tensors = _each(contrast, lambda rows: rows)
-    return Space(_scaled_alike(tensors, contrast, scale), Distances)
+    return _space(
+        contrast,
+        lambda anchors, own: _times(own_distances(anchors, own), scale),
+        Distances,
+        lambda rows: _times(rows, scale**0.5),
+    )
 
 
 def distance(contrast: Contrast) -> Space:
     """-D."""
-    return Space(_each(contrast, lambda rows: rows), partial(Distances, root=True))
+    return _space(contrast, partial(own_distances, root=True), partial(Distances, root=True))
 
 
 def unit_distance(contrast: Contrast) -> Space:
     """-D^2 of the embeddings brought to length 1."""
-    return Space(_each(contrast, unit), Distances)
+    return _space(contrast, lambda anchors, own: own_distances(unit(anchors), unit(own)), Distances, unit)
 
 
 def shifted(space: Space, for_anchors: Tensor | float, for_shared: Tensor | float, for_own: Tensor | float) -> Space:
-    """The space of dot products with ``for_anchors[i] * for_shared[j]`` added to each score, likewise for own ones."""
-    sides = zip(space.tensors, (for_anchors, for_shared, for_own), strict=True)
-    anchors, shared, own = (_with_column(part, column) for part, column in sides)
+    """The space of dot products with ``for_anchors * for_shared[j]`` or ``for_anchors * for_own`` added to a score."""
+    anchors, shared, own = space.tensors
+    if len(shared):
+        anchors, shared = _with_column(anchors, for_anchors), _with_column(shared, for_shared)
+    if own.shape[1]:
+        own = (own + for_anchors * for_own).to(own.dtype)
     return Space((anchors, shared, own), space.make_scores)
 
 
@@ -81,8 +103,7 @@ class _Unit(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-        inverse = length.reciprocal_().masked_fill_(length == torch.inf, 0)
+        inverse = inverse_lengths(rows)
         direction: Tensor = rows * inverse
         ctx.save_for_backward(direction, inverse)
         return direction
@@ -97,33 +118,38 @@ class _Unit(torch.autograd.Function):
         return gradient
 
 
-def _each(contrast: Contrast, change: Any) -> Tensors:
-    """The contrast's embeddings changed, `wide`."""
-    anchors = change(wide(contrast.anchors))
+def _space(
+    contrast: Contrast,
+    score: Callable[[Tensor, Tensor], Tensor],
+    make_scores: MakeScores,
+    change: Change = lambda rows: rows,
+) -> Space:
+    """How a row's own candidates are scored, and those that all rows see, of embeddings that are changed before."""
+    anchors = wide(contrast.anchors)
+    own = anchors.new_empty(len(anchors), 0) if contrast.own is None else score(anchors, wide(contrast.own))
+    if not len(contrast.candidates):
+        nothing = own.detach()[:0]
+        return Space((nothing, nothing, own), Dots)
+    anchors = change(anchors)
     # In views and labelled both sides are one tensor, which is prepared once.
     same = contrast.candidates is contrast.anchors
-    shared = anchors if same else change(wide(contrast.candidates))
-    if contrast.own is None:
-        return anchors, shared, anchors.new_empty(len(anchors), 0, anchors.shape[1])
-    return anchors, shared, change(wide(contrast.own))
+    return Space((anchors, anchors if same else change(wide(contrast.candidates)), own), make_scores)
 
 
-def _dots(tensors: Tensors, contrast: Contrast, scale: float | Tensor) -> Space:
-    if isinstance(scale, float) and scale == 1.0:
-        return Space(tensors, Dots)
+def _dots(
+    contrast: Contrast,
+    score: Callable[[Tensor, Tensor], Tensor],
+    scale: float | Tensor,
+    change: Change = lambda rows: rows,
+) -> Space:
     if contrast.mirrored:
-        return Space(_scaled_alike(tensors, contrast, scale), Dots)
-    return Space((tensors[0] * scale, *tensors[1:]), Dots)
+        return _space(contrast, score, Dots, lambda rows: _times(change(rows), scale**0.5))
+    space = _space(contrast, score, Dots, change)
+    return Space((_times(space.tensors[0], scale), *space.tensors[1:]), Dots)
 
 
-def _scaled_alike(tensors: Tensors, contrast: Contrast, scale: float | Tensor) -> Tensors:
-    """All sides times the root of `scale`, one tensor staying one."""
-    if isinstance(scale, float) and scale == 1.0:
-        return tensors
-    root = scale**0.5
-    anchors = tensors[0] * root
-    shared = anchors if tensors[1] is tensors[0] else tensors[1] * root
-    return anchors, shared, tensors[2] * root
+def _times(values: Tensor, factor: float | Tensor) -> Tensor:
+    return values if isinstance(factor, float) and factor == 1.0 else values * factor
 
 
 def _with_column(part: Tensor, column: Tensor | float) -> Tensor:

@@ -91,6 +91,8 @@ class Mined:
 
 def _all(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
     """A far score s violates a near one p where s > p - margin, by s - (p - margin)."""
+    if near.scores.shape[1] == 1:
+        return _all_of_one(scores, near, count, margin)
     bounds, order = near.only(near.scores - margin, torch.inf).sort(1)
     sums = torch.cat([bounds.new_zeros(len(bounds), 1), bounds.nan_to_num(posinf=0.0).cumsum(1)], dim=1)
     totals, hits = [], []
@@ -106,6 +108,18 @@ def _all(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
         part.copy_(slopes)
     above = torch.empty_like(bounds).scatter_(1, order, torch.cat(hits))
     return Mined(torch.cat(totals), near.count * count, near.sum(above), -above)
+
+
+def _all_of_one(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:
+    """The same where a row has one near score at most."""
+    bounds = near.only(near.scores - margin, torch.inf)
+    totals, actives = [], []
+    parts = blocks(scores)
+    for part, bound in zip(parts, bounds.split(len(parts[0])), strict=True):
+        totals.append(part.sub_(bound).clamp_(min=0).sum(1))
+        actives.append(part.sign_().sum(1))  # 1 where it is violated
+    active = torch.cat(actives)
+    return Mined(torch.cat(totals), near.count * count, active, -active[:, None])
 
 
 def _hard(scores: Tensor, near: Near, count: Tensor, margin: float) -> Mined:

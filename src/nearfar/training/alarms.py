@@ -55,7 +55,7 @@ class Alarms:
             "collapse": self._collapse(reading) if progress >= BEGINNING else "",
             "gradient": self._gradient(reading),
             "duplicates": _shared(reading, kind, rows),
-            "contradictions": _crossed(reading, kind, rows),
+            "contradictions": _crossed(reading, rows),
         }
         return {cause: message for cause, message in found.items() if message and self.first(cause)}
 
@@ -103,8 +103,8 @@ class Alarms:
 
 
 def _shared(reading: Reading, kind: str, rows: int) -> str:
-    """Rows of one text: they are grouped, or have one label, and yet each of them tells less."""
-    if kind == "graded" or reading.shared < SHARED:
+    """Rows of one text: they are grouped, or have one label, and yet each of them tells less; NCE counts with them."""
+    if kind in ("graded", "sampled") or reading.shared < SHARED:
         return ""
     kept = (
         "they have no say about each other" if kind != "labelled" else "those of one label learn nothing of each other"
@@ -115,18 +115,13 @@ def _shared(reading: Reading, kind: str, rows: int) -> str:
     )
 
 
-def _crossed(reading: Reading, kind: str, rows: int) -> str:
+def _crossed(reading: Reading, rows: int) -> str:
     """Rows that no grouping helps: one and the same text is to be far from itself."""
     if reading.crossed < CROSSED:
         return ""
-    what, remedy = (
-        ("hold a text that stands under another label too", "look at the labels of these texts")
-        if kind == "labelled"
-        else ("have an anchor that is another row's positive", "--batches no-duplicates keeps them apart")
-    )
     return (
-        f"false negatives: {reading.crossed:.0%} of the {rows} rows of a batch {what}, which is pushed away from"
-        f" itself; {remedy}"
+        f"false negatives: {reading.crossed:.0%} of the {rows} rows of a batch hold a text that stands under another"
+        " label too, which is pushed away from itself; look at the labels of these texts"
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearfar.analysis import Measurement
 from nearfar.data import Table
+from nearfar.settings import Settings
 from nearfar.training.fitting import Data
 from nearfar.training.outcome import Outcome
 
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
     from sentence_transformers import SentenceTransformer
 
-TASKS = {"sts": "semantic-similarity", "retrieval": "information-retrieval", "labels": "text-classification"}
+TASKS = {
+    "sts": "semantic-similarity",
+    "retrieval": "information-retrieval",
+    "labels": "text-classification",
+    "words": "word-similarity",
+    "analogies": "word-analogy",
+}
 TAGS = ["sentence-transformers", "sentence-similarity", "feature-extraction", "nearfar"]
 LONGEST = 120
 """Characters of an example's text."""
@@ -36,43 +43,63 @@ def model_card(record: Mapping[str, Any], outcome: Outcome, data: Sequence[Data]
         data: that it trained on.
         title: of the model.
     """
-    from jinja2 import Environment, StrictUndefined
-
     model, settings = outcome.model, outcome.settings
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters["cell"] = _cell
-    front = card_data(record, outcome, title)
-    base = settings.encoder if settings.encoder != "static" else None
-    return environment.from_string((Path(__file__).parent / "card.md").read_text("utf-8")).render(
+    return filled(
+        Path(__file__).parent / "card.md",
+        card_data(record, outcome, title),
         record,
-        card_data=front.to_yaml().strip(),
-        title=title,
-        name=json.dumps(title, ensure_ascii=False),
-        width=model.get_embedding_dimension(),
-        base=base,
-        license=settings.license,
-        languages=_languages(outcome),
-        example=_example(model, [*outcome.evaluate_on, *data]),
-        held_out=bool(record["run"]) and not record["run"]["eval"],
-        architecture=str(model),
+        {
+            "width": model.get_embedding_dimension(),
+            "base": settings.encoder if settings.encoder != "static" else None,
+            "example": _example(model, [*outcome.evaluate_on, *data]),
+            "held_out": bool(record["run"]) and not record["run"]["eval"],
+            "architecture": str(model),
+        },
     )
 
 
 def card_data(record: Mapping[str, Any], outcome: Outcome, title: str) -> ModelCardData:
     """The front matter: tags, licence, language, base model, data sets and figures, as far as they are known."""
+    return front_matter(record, outcome.settings, outcome.measurements, _languages(outcome), title)
+
+
+def filled(template: Path, front: ModelCardData, record: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """A template, `card.md` or one that extends it, filled with a record and what else it asks for."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader([template.parent, Path(__file__).parent])
+    environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters["cell"] = _cell
+    return environment.get_template(template.name).render(
+        {**record, **values},
+        card_data=front.to_yaml().strip(),
+        title=front.model_name,
+        name=json.dumps(front.model_name, ensure_ascii=False),
+        license=front.license,
+        languages=front.language or [],
+    )
+
+
+def front_matter(
+    record: Mapping[str, Any],
+    settings: Settings,
+    measurements: Sequence[Measurement],
+    languages: list[str],
+    title: str,
+) -> ModelCardData:
+    """The front matter of any model: what `card_data` says of a trained encoder."""
     from huggingface_hub import ModelCardData
 
-    settings = outcome.settings
     return ModelCardData(
         license=settings.license,
-        language=_languages(outcome) or None,
+        language=languages or None,
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=TAGS,
         base_model=settings.encoder if _on_hub(settings.encoder) else None,
         datasets=[one["source"] for one in record["data"] if _on_hub(one["source"])] or None,
         model_name=title,
-        eval_results=[result for m in outcome.measurements for result in _results(m)] or None,
+        eval_results=[result for m in measurements for result in _results(m)] or None,
     )
 
 
@@ -108,11 +135,15 @@ def _example(model: SentenceTransformer, data: Sequence[Data]) -> dict[str, list
     """Texts as Python writes them, and the rows of their similarities."""
     texts = next((_texts(one) for one in data if isinstance(one, Table)), EXAMPLE)
     vectors = model.encode(texts, show_progress_bar=False)
-    found = model.similarity(vectors, vectors).tolist()
     return {
         "texts": [json.dumps(text, ensure_ascii=False) for text in texts],
-        "similarities": ["  ".join(f"{value + 0:7.4f}" for value in row) for row in found],
+        "similarities": similarity_rows(model.similarity(vectors, vectors).tolist()),
     }
+
+
+def similarity_rows(found: Sequence[Sequence[float]]) -> list[str]:
+    """A matrix of similarities, a line a row."""
+    return ["  ".join(f"{value + 0:7.4f}" for value in row) for row in found]
 
 
 def _texts(table: Table) -> list[str]:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from nearfar.errors import InputError
 from nearfar.training.packing import pack, unpack
 
-FORMAT = 1
+FORMAT = 2
 RECORD, TENSORS = "checkpoint.json", "state.safetensors"
 
 

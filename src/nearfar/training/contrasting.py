@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from nearfar.contrasts import Contrast, graded, labelled, pairs, views
+from nearfar.contrasts import Contrast, graded, labelled, pairs, sampled, views
 from nearfar.data.groups import Ids, duplicate_groups, groups_of_negatives
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
@@ -52,23 +54,21 @@ class Contrasting:
             assert marks is not None
             one = None if guide is None else guide[0]
             return labelled(first, marks, guide=one, guide_margin=self.guide_margin, queue=queue)
+        if batch.log_shares is not None:
+            return sampled(first, others[0], log_noise_positive=torch.from_numpy(batch.log_shares))
         named = () if batch.marks is None else (batch.marks,)
         ids = duplicate_groups((*batch.ids[:2], *named))
-        groups = torch.from_numpy(ids)
+        options: dict[str, Any] = {
+            "groups": torch.from_numpy(ids),
+            "texts": _texts(batch),
+            "guide": guide,
+            "guide_margin": self.guide_margin,
+            "queue": queue,
+        }
         if batch.kind == "views":
-            return views(first, others[0], groups=groups, guide=guide, guide_margin=self.guide_margin, queue=queue)
+            return views(first, others[0], **options)
         negatives = others[1] if len(others) > 1 else None
-        make = partial(
-            pairs,
-            first,
-            others[0],
-            negatives,
-            groups=groups,
-            negative_groups=_negative_groups(batch, ids),
-            guide=guide,
-            guide_margin=self.guide_margin,
-            queue=queue,
-        )
+        make = partial(pairs, first, others[0], negatives, negative_groups=_negative_groups(batch, ids), **options)
         contrast = make()
         own = None if self.mix is None else self.mix(contrast)
         return contrast if own is None else make(own_negatives=own)
@@ -92,6 +92,12 @@ def _candidates(columns: Sequence[Tensor]) -> Tensor:
         return columns[0]
     positives, negatives = columns
     return torch.cat([positives[:, None], negatives.view(-1, *positives.shape).transpose(0, 1)], dim=1)
+
+
+def _texts(batch: Batch) -> tuple[Tensor, Tensor] | None:
+    """An anchor must not be pushed from itself where it is another row's positive; of two views groups see to it."""
+    anchors, positives = batch.ids[:2]
+    return None if np.array_equal(anchors, positives) else (torch.from_numpy(anchors), torch.from_numpy(positives))
 
 
 def _negative_groups(batch: Batch, groups: Ids) -> Tensor | None:

@@ -64,6 +64,8 @@ class TableFeed:
 
     @property
     def steps_in_epoch(self) -> int:
+        if self.known is None or self.known[0] == 0:  # which will be needed, and clusters are dear
+            return len(self._epoch(0))
         return self.plan.steps_in_epoch()
 
     def batches(self, start: Position = START) -> Iterator[tuple[Position, Batch]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfar.errors import NotFiniteError, RunError
+from nearfar.errors import InputError, NotFiniteError, RunError
 from nearfar.execution import execution
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data
@@ -80,13 +81,16 @@ def find_rate(
         watch: called with step, rate and smoothed loss after each step.
 
     Raises:
-        InputError: data, settings and objective do not fit each other.
+        InputError: data, settings and objective do not fit each other, or `lowest` is not below `highest`.
         RunError: the loss was not finite before there was anything to go by, or it never fell.
     """
     given = (settings or Settings()).model_copy(update={"learning_rate": 1.0, "warmup": 0.0, "steps": steps})
     ready = prepare(Asked(data, copy.deepcopy(objective), copy.deepcopy(model), given))
     usual = ready.encoder.learning_rate
-    rates = np.geomspace(lowest or usual / RANGE, highest or usual * RANGE, steps)
+    low, high = usual / RANGE if lowest is None else lowest, usual * RANGE if highest is None else highest
+    if not 0 < low < high < math.inf:
+        raise InputError(f"lowest, highest: found {low:g} and {high:g}, wanted 0 < lowest < highest")
+    rates = np.geomspace(low, high, steps)
     with execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes):
         losses = _losses(ready, rates, watch)
     return suggested(rates[: len(losses)].tolist(), losses)

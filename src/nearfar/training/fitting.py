@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nearfar.data import Table
+from nearfar.data.roles import NEGATIVE, is_taught
 from nearfar.data.streams import Stream
 from nearfar.data.views import View
 from nearfar.errors import InputError
-from nearfar.objectives import MarginMSELoss, Objective
+from nearfar.objectives import MarginMSELoss, Matryoshka, Objective
 from nearfar.settings import Settings
 
 Data = Table | Stream
 
-KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": ("pairs", "views"), "texts": ("pairs", "views")}
-"""Contrasts that can be made of a table, the first that an objective takes being taken."""
+_OF_PAIRS = ("pairs", "views", "sampled")
+KINDS = {"labelled": ("labelled",), "scored": ("graded",), "pairs": _OF_PAIRS, "texts": _OF_PAIRS}
+"""Contrasts that can be made of data, the first that an objective takes being taken."""
 
 
 def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> str | None:
@@ -23,25 +25,35 @@ def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> s
     Args:
         data: a table or stream.
         objective: what pulls and pushes.
-        taught: whether a teacher grades the pairs.
+        taught: whether a second model grades the pairs; the rows may bring scores of a teacher as well.
     """
-    if taught and _can_be_taught(data, objective):
+    if (taught or is_scored(data)) and _can_be_taught(data, objective):
         return "graded"
-    if isinstance(objective, MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
+    if isinstance(_inner(objective), MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
     fitting = [kind for kind in KINDS.get(data.kind, ()) if kind in objective.contrasts]
-    return next((kind for kind in fitting if kind != "views" or not _negatives(data)), None)
+    return next((kind for kind in fitting if not _lacks(kind, data)), None)
+
+
+def _lacks(kind: str, data: Data) -> bool:
+    """Negatives have no place among views and noise; of a stream nobody knows how frequent a text is."""
+    return (kind in ("views", "sampled") and _negatives(data)) or (kind == "sampled" and isinstance(data, Stream))
+
+
+def _inner(objective: Objective) -> Objective:
+    """What an objective over several widths is made of."""
+    return objective.objective if isinstance(objective, Matryoshka) else objective
 
 
 def _can_be_taught(data: Data, objective: Objective) -> bool:
     """Whether the rows have what a teacher can grade; to Margin-MSE a lone positive says nothing."""
-    whole = _negatives(data) or not isinstance(objective, MarginMSELoss)
+    whole = _negatives(data) or not isinstance(_inner(objective), MarginMSELoss)
     return data.kind == "pairs" and "graded" in objective.contrasts and whole
 
 
 def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> None:
     """Raise an InputError unless `objective` can be trained on `data`; see `contrast_for`."""
-    name = type(objective).__name__
+    name = type(_inner(objective)).__name__
     if isinstance(data, Table):
         _check_rows(data)
     if contrast_for(data, objective, taught=taught) is not None:
@@ -50,11 +62,11 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
         raise InputError(
             f"{data.source}: found {data.kind}, which are there to be measured on, wanted {_wanted(objective)}"
         )
-    if isinstance(objective, MarginMSELoss):
+    if isinstance(_inner(objective), MarginMSELoss):
         found = f"{' and '.join(data.roles)} alone" if taught else "no teacher"
         raise InputError(
             f"{data.source}: found {found}, which {name} cannot learn from; wanted anchor, positive, negative and"
-            " --teacher"
+            " --teacher, or its scores in columns positive_score and negative_score"
         )
     if data.kind == "scored":
         raise InputError(
@@ -62,7 +74,8 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
             " positive (--column anchor=sentence1 --column positive=sentence2, with --where score=1 for near pairs, or"
             " `nearfar convert` by a threshold), or an objective of graded pairs: cosent, angle"
         )
-    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else "pairs"
+    alone = "a stream" if isinstance(data, Stream) else "pairs"
+    found = "labels" if data.kind == "labelled" else "negatives" if _negatives(data) else alone
     raise InputError(f"{data.source}: found {found}, which {name} has no place for; wanted {_wanted(objective)}")
 
 
@@ -91,7 +104,7 @@ def check_suited(
         ("mixed", settings.mixed, {"pairs"}),
         ("queue", settings.queue, {"pairs", "views", "labelled"}),
         ("guide", settings.guide, {"pairs", "views", "labelled"}),
-        ("view", changed, {"pairs", "views", "graded"}),
+        ("view", changed, {"pairs", "views", "sampled", "graded"}),
     ):
         if found and not kinds & wanted:
             raise InputError(
@@ -100,8 +113,13 @@ def check_suited(
             )
 
 
+def is_scored(data: Data) -> bool:
+    """Whether the rows bring a teacher's scores of their own."""
+    return any(map(is_taught, data.roles))
+
+
 def _negatives(data: Data) -> bool:
-    return any(role.startswith("negative") for role in data.roles)
+    return any(map(NEGATIVE.fullmatch, data.roles))
 
 
 def _check_rows(table: Table) -> None:
@@ -119,6 +137,7 @@ def _wanted(objective: Objective) -> str:
         "labelled": "text and label",
         "graded": "sentence1, sentence2 and score",
     }
-    return " or ".join(word for kind, word in words.items() if kind in objective.contrasts) or (
-        f"nothing that a table holds: it is made for nearfar.{objective.contrasts[0]} in your own loop"
-    )
+    wanted = " or ".join(word for kind, word in words.items() if kind in objective.contrasts)
+    if not wanted and "sampled" in objective.contrasts:
+        return "text or pairs alone, in a table whose texts can be counted"
+    return wanted or f"nothing that a table holds: it is made for nearfar.{objective.contrasts[0]} in your own loop"

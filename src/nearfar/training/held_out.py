@@ -10,9 +10,9 @@ from nearfar.data.roles import GROUP
 
 
 def hold_out(table: Table, share: float, seed: int, most: int = 1000) -> tuple[Table, Table | None]:
-    """Split a table into a part to train on and a part to measure on, no text on both sides.
+    """Split a table into a part to train on and a part to measure on, no anchor and no positive on both sides.
 
-    Rows that share a text, or are of one group, stay together. Nothing is held out of a table of lone or scored
+    Rows that share one of them, or are of one group, stay together. Nothing is held out of a table of lone or scored
     texts (there is nothing to measure), nor where fewer than 20 rows would be.
 
     Args:

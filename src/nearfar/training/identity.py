@@ -5,23 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from dataclasses import fields, is_dataclass
+from itertools import chain, zip_longest
 from typing import Any
 
 from nearfar.data import Table
 from nearfar.encoders import Encoder
-from nearfar.objectives import Objective
+from nearfar.objectives import Matryoshka, Objective
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data
 from nearfar.training.recorded import described
 
-NO_MATTER = ("checkpoint_every", "keep", "keep_after", "watch_every", "follow", "track", "log_folder", "rank_timeout")
+NO_MATTER = (
+    *("checkpoint_every", "keep", "keep_after", "keep_mib"),
+    *("watch_every", "follow", "track", "log_folder", "rank_timeout", "license", "language"),
+)
 """Settings that change nothing that is learnt."""
 
 CHANGEABLE = (
     *("learning_rate", "weight_learning_rate", "warmup"),
     *("epochs", "steps", "minutes", "patience"),
-    *("max_bytes", "strip_rows", "chunk_tokens", "keep_mib"),
+    *("max_bytes", "strip_rows", "chunk_tokens"),
 )
 """Settings that a run may go on with changed, where that is asked for: rates, the end, and room for scores."""
 
@@ -49,6 +53,7 @@ def identity(
     found = {
         "settings": settings.model_dump(exclude=set(NO_MATTER)),
         "objective": ", ".join(type(objective).__name__ for objective in objectives),
+        "parameters": dict(chain.from_iterable(map(_parameters, objectives))),
         "data": [_known_by(one) for one in data],
         "evaluate_on": [_known_by(table) for table in evaluate_on],
         "encoder": {
@@ -68,8 +73,23 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str
         for old, new in sources:
             found |= dict(_differing(f"{prefix}{(new or old)['source']}: ", old, new))
     found |= dict(_differing("", {"objective": was["objective"]}, {"objective": now["objective"]}))
+    if was["objective"] == now["objective"]:
+        found |= dict(_differing("", was["parameters"], now["parameters"]))
     found |= dict(_differing("", was["settings"], now["settings"]))
     return found | dict(_differing("encoder: ", was["encoder"], now["encoder"]))
+
+
+def _parameters(objective: Objective) -> Iterator[tuple[str, Any]]:
+    """Plain hyper-parameters, which a caller may have given without a setting."""
+    name = type(objective).__name__
+    if isinstance(objective, Matryoshka):
+        yield f"{name} dims", objective.dims
+        yield f"{name} weights", objective.weights
+        yield from _parameters(objective.objective)
+    elif is_dataclass(objective):
+        for field in fields(objective):
+            if isinstance(value := getattr(objective, field.name), bool | int | float | str):
+                yield f"{name} {field.name}", value
 
 
 def _known_by(data: Data) -> dict[str, Any]:

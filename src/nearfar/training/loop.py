@@ -13,6 +13,7 @@ import numpy as np
 from nearfar.analysis import Measurement
 from nearfar.data import Table
 from nearfar.data.batches import Position
+from nearfar.encoders.transformer import TransformerEncoder
 from nearfar.errors import NotFiniteError
 from nearfar.execution import execution
 from nearfar.settings import Settings
@@ -21,6 +22,7 @@ from nearfar.training.feeds import TableFeed
 from nearfar.training.fitting import Data
 from nearfar.training.following import Following
 from nearfar.training.identity import identity
+from nearfar.training.idle import idle_in
 from nearfar.training.interrupts import interrupt_together, on_first, patient
 from nearfar.training.journal import Journal
 from nearfar.training.keeping import Checkpoints, Keeper
@@ -84,7 +86,9 @@ def _trained(
 ) -> Outcome:
     keeper = None
     if checkpoints:
-        known_by = identity(ready.settings, ready.given, ready.evaluate_on, ready.objectives, ready.encoder)
+        # a chunk that free memory decided is the checkpoint's, whatever is free now
+        settings = ready.settings.model_copy(update={"chunk_tokens": ready.asked.chunk_tokens})
+        known_by = identity(settings, ready.given, ready.evaluate_on, ready.objectives, ready.encoder)
         keeper = Keeper(checkpoints, ready.settings, known_by)
     with (
         execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes),
@@ -108,7 +112,7 @@ class _Run:
         trackers: Trackers,
     ) -> None:
         self.settings, self.feed, self.watch, self.keeper = ready.settings, ready.feed, on_first(watch), keeper
-        self.stepper, self.unchanged = ready.stepper, ready.views.unchanged
+        self.stepper, self.unchanged, self.chunk_asked = ready.stepper, ready.views.unchanged, ready.asked.chunk_tokens
         self.measuring = Measuring(ready.encoder, ready.evaluate_on, ready.settings)
         self.miner = (
             Miner(ready.encoder, ready.settings, self.feed.sources) if isinstance(self.feed, TableFeed) else None
@@ -119,6 +123,7 @@ class _Run:
         self.following = (
             Following(ready.encoder, ready.given, ready.evaluate_on, self.settings) if journal.path else None
         )
+        self.notes = note_on(self.settings, ready.encoder.model), idle_in(ready.asked, ready.given)
         self.step, self.position, self.due, self.loss = 0, Position(), 1, float("nan")
         self.rows, self.busy = 0, 0.0
         self.measured_at = 0
@@ -152,7 +157,7 @@ class _Run:
         else:
             self._measure()
             self._compare("before")
-            if note := note_on(self.settings, self.stepper.encoder.model):
+            for note in filter(None, self.notes):
                 self._show(note=note)
             self.budget.go_on_after(0.0)  # however long it took, the rate is to rise from 0, and a step to be made
 
@@ -232,6 +237,7 @@ class _Run:
             "unchanged": self.unchanged,
             "feed": self.feed.state(),
             "stepper": self.stepper.state(),
+            "chunk_tokens": self.stepper.encoder.chunk_tokens,
             "miner": self.miner.state() if self.miner else [],
             "measuring": self.measuring.state(),
             "random": random_state(),
@@ -250,6 +256,8 @@ class _Run:
         self.unchanged.update(state["unchanged"])
         self.feed.load(state["feed"])
         self.stepper.load(state["stepper"])
+        if self.chunk_asked is None and isinstance(encoder := self.stepper.encoder, TransformerEncoder):
+            encoder.chunk_tokens = state["chunk_tokens"]
         if self.miner:
             self.miner.load(state["miner"])
         self.measuring.load(state["measuring"])

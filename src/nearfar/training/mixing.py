@@ -1,4 +1,4 @@
-"""Own negatives mixed from an anchor's hardest far candidates (MoCHi)."""
+"""Negatives mixed in embedding space from what is hardest in a batch."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from nearfar.contrasts import Contrast
+from nearfar.data.negatives.mixing import between, draw_hardest
 from nearfar.training.contrasting import Mix
-
-HARDEST = 64
-"""Far candidates of an anchor that are mixed."""
 
 
 def mixer(count: int) -> Mix:
-    """Mixes so many negatives an anchor, each between two of its hardest.
+    """Mixes so many negatives an anchor, each between two of its hardest, as `mix_negatives`.
 
-    Kalantidis et al. 2020, "Hard Negative Mixing for Contrastive Learning", eq. 3, as `mix_negatives`; but two
-    candidates are drawn for each anchor before any is fetched, and what the contrast holds for near or ignores (a
-    duplicate, what a guide filters) is not among them. Those of a queue are. None where an anchor has nothing far.
+    What the contrast holds for near or ignores (a duplicate, what a guide filters) is not among them; what is in a
+    queue is. None where an anchor has nothing far.
     """
 
     @torch.no_grad()
@@ -28,13 +25,9 @@ def mixer(count: int) -> Mix:
         strip = contrast.relation(slice(0, len(contrast)))
         for row, column in (strip.near.listed(), strip.ignored):
             scores[row, column] = -torch.inf
-        best, place = scores.topk(min(HARDEST, scores.shape[1]), dim=1)
-        far = (best > -torch.inf).sum(1, keepdim=True)
-        if not bool(far.all()):
+        if not bool((scores > -torch.inf).any(1).all()):
             return None
-        lots = (torch.rand((len(scores), 2 * count)).to(far.device) * far).long().minimum(far - 1)
-        first, second = candidates[place.gather(1, lots)].chunk(2, dim=1)
-        share = torch.rand((len(scores), count, 1)).to(first)
-        return normalize(share * first + (1 - share) * second, dim=-1)
+        first, second = candidates[draw_hardest(scores, 2 * count)].chunk(2, dim=1)
+        return between(first, second)
 
     return mix

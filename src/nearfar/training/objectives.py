@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from nearfar.data.cells import shown
 from nearfar.data.limits import above_zero
 from nearfar.errors import InputError
 from nearfar.objectives import Matryoshka, Objective, build_objective, parse_objective
@@ -54,15 +55,25 @@ def choose_objectives(given: Given | None, settings: Settings, data: Sequence[Da
     if settings.objective_for:
         raise InputError("objective_for: found some, wanted none where objectives are given as such")
     if isinstance(given, Mapping):
-        known = {_find("objective", name, sources): objective for name, objective in given.items()}
+        known = {_find("objective", name, sources): _objective(one) for name, one in given.items()}
         if missing := [source for source in sources if source not in known]:
             raise InputError(f"objective: found none for {missing[0]}, wanted one for each source")
         return Objectives(next(iter(known.values())), known)
-    if isinstance(given, Sequence):
+    if isinstance(given, list | tuple):
         if len(given) != len(data):
             raise InputError(f"objective: found {len(given)}, wanted {len(data)}, one for each source")
-        return Objectives(given[0], dict(zip(sources, given, strict=True)))
-    return Objectives(given)
+        return Objectives(_objective(given[0]), dict(zip(sources, map(_objective, given), strict=True)))
+    return Objectives(_objective(given))
+
+
+def _objective(given: Any) -> Objective:
+    """What a caller gives as one; raises an InputError where it is none."""
+    if isinstance(given, type) or not (callable(given) and hasattr(given, "contrasts")):
+        raise InputError(
+            f"objective: found {shown(given)}, wanted one, as nearfar.InfoNCELoss(), or one for each source"
+        )
+    objective: Objective = given
+    return objective
 
 
 def _over_widths(objective: Objective, settings: Settings) -> Objective:

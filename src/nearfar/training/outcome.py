@@ -25,8 +25,7 @@ class Reading:
         alignment, uniformity, mean_cosine, effective_rank, rank_bound, effective_negatives: see `space_of`; None where
             one has no meaning.
         shared: share of the batch's rows that share a text with another row in the same column.
-        crossed: share of its rows that push a text of their own: an anchor that is another row's positive, or a text
-            under several labels.
+        crossed: share of its rows whose text stands under several labels.
     """
 
     learning_rate: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from nearfar.live.places import stages_of
 from nearfar.settings import Inputs
 from nearfar.training.card import model_card
 from nearfar.training.fitting import Data
+from nearfar.training.holding import hold, is_held
 from nearfar.training.outcome import Outcome
 from nearfar.training.recorded import described, versions
 
@@ -47,12 +49,17 @@ def check_free(out: Path, overwrite: bool, inputs: Sequence[str] = ()) -> None:
 def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
     """A hidden folder beside `out` to write into, which takes `out`'s place when the block ends well.
 
-    It is made at once, so that a place that cannot be written is known before the work and not after it.
+    It is made at once, so that a place that cannot be written is known before the work and not after it, and held, so
+    that no other process makes the same `out` meanwhile.
 
     Raises:
-        InputError: `out` may not be replaced, its place cannot be written, or the disk is full.
+        InputError: `out` may not be replaced or is being made, its place cannot be written, or the disk is full.
     """
     check_free(out, overwrite)
+    if any(map(is_held, stages_of(out))):
+        raise InputError(
+            f"{out}: found another run under way that writes to it, wanted another name, or that run's end"
+        )
     place = out.resolve()  # where a link leads
     parent = place.parent
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
@@ -62,10 +69,13 @@ def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror})") from error
     try:
-        yield stage
-        stage.chmod(0o755)
-        _take_place(stage, place)
+        with hold(stage):
+            yield stage
+            stage.chmod(0o755)
+            _take_place(stage, place)
     except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise  # of something else than files
         where = out if str(error.filename or stage).startswith(str(stage)) else error.filename
         raise InputError(f"{where}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -76,7 +86,8 @@ def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
 def forget_stages(out: Path) -> None:
     """Remove what `whole_folder` of a process that was killed has left of `out`."""
     for stage in stages_of(out):
-        shutil.rmtree(stage, ignore_errors=True)
+        if not is_held(stage):
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def _take_place(stage: Path, out: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from nearfar.data import Table
-from nearfar.data.streams import Stream
+from nearfar.data.cells import shown
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
 from nearfar.errors import InputError
@@ -58,6 +58,7 @@ class Prepared:
 
     Attributes:
         accelerator: of the run.
+        asked: the settings as the caller gave them.
         settings: with every None resolved.
         given: the data as the caller gave it, nothing held out.
         objectives: of the data, each once.
@@ -66,6 +67,7 @@ class Prepared:
     """
 
     accelerator: Accelerator
+    asked: Settings
     settings: Settings
     given: Sequence[Data]
     objectives: Sequence[Objective]
@@ -82,8 +84,9 @@ def prepare(asked: Asked) -> Prepared:
     Raises:
         InputError: they do not.
     """
-    data = given = [asked.data] if isinstance(asked.data, Table | Stream) else list(asked.data)
-    settings = asked.settings or Settings()
+    data = given = _listed("data", asked.data, Data)
+    evaluate_on = _listed("evaluate_on", asked.evaluate_on, Table)
+    settings = told = asked.settings or Settings()
     if not data:
         raise InputError("data: found none, wanted at least one table to train on")
     objectives = choose_objectives(asked.objective, settings, data)
@@ -97,7 +100,6 @@ def prepare(asked: Asked) -> Prepared:
     sharding = wants_sharding(accelerator)
     set_seed(settings.seed)
     model = asked.model or make_model(data, settings)
-    evaluate_on = list(asked.evaluate_on)
     if not evaluate_on:
         data, evaluate_on = _held_out_parts(data, settings)
     settings = settings.model_copy(update={"token_dropout": token_dropout(settings, views, data)})
@@ -112,7 +114,17 @@ def prepare(asked: Asked) -> Prepared:
     feed = make_feed(data, encoder, objectives, settings, views)
     settings = with_end(settings, encoder, feed)
     stepper = Stepper(accelerator, encoder, objectives, settings, views, data)
-    return Prepared(accelerator, settings, given, objectives.of_all(given), encoder, feed, stepper, views, evaluate_on)
+    used = objectives.of_all(given)
+    return Prepared(accelerator, told, settings, given, used, encoder, feed, stepper, views, evaluate_on)
+
+
+def _listed(name: str, given: Any, kind: Any) -> list[Any]:
+    """What a caller gives as one or several of a kind, as a list; raises an InputError for anything else."""
+    found = list(given) if isinstance(given, list | tuple) else [given]
+    for one in found:
+        if not isinstance(one, kind):
+            raise InputError(f"{name}: found {shown(one)}, wanted a table, as nearfar.read_table gives, or several")
+    return found
 
 
 def _held_out_parts(data: Sequence[Data], settings: Settings) -> tuple[list[Data], list[Table]]:

@@ -27,7 +27,7 @@ from nearfar.training.ranks import from_first, many
 from nearfar.training.room import strip_bytes
 from nearfar.training.sharing import shared_out
 from nearfar.training.sources import Embed, Passing, Source, Streamed, Tokenised, Vectors, Viewed
-from nearfar.training.teaching import open_teacher
+from nearfar.training.teaching import Teacher, open_teacher
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -140,10 +140,10 @@ def make_feed(data: Sequence[Data], encoder: Encoder, objectives: Objectives, se
     Raises:
         InputError: tables and streams are mixed, or the settings do not suit them.
     """
-    guide, teacher = open_guide(settings), open_teacher(settings)
+    guide, teacher = open_guide(settings), Teacher(open_teacher(settings), settings.teacher_scale)
 
     def kind(one: Data) -> str:
-        return str(contrast_for(one, objectives.of(one.source), taught=teacher is not None))
+        return str(contrast_for(one, objectives.of(one.source), taught=settings.teacher is not None))
 
     def passing(one: Data) -> Passing:
         return Passing(one.source, kind(one), encoder, views, settings.seed, guide, teacher)
@@ -161,7 +161,7 @@ def make_feed(data: Sequence[Data], encoder: Encoder, objectives: Objectives, se
 
     def ready(table: Table) -> Source:
         if table.kind == "texts" and views.in_text:
-            return Viewed(table, passing(table))
+            return Viewed.of(table, passing(table))
         return Tokenised.of(table, kind(table), encoder, guide, teacher)
 
     sources = [ready(table) for table in tables]
@@ -179,14 +179,11 @@ def _check_streams(settings: Settings, streams: Sequence[Stream]) -> None:
         raise InputError(
             f"{streams[0].source}: found a stream, whose length is unknown, wanted --steps or --minutes to end the run"
         )
-    for name, default in (
-        ("batches", "shuffled"),
-        ("source_temperature", None),
-        ("mine_every", None),
-        ("weight_for", []),
-    ):
-        if getattr(settings, name) != default:
-            raise InputError(f"{name}: found {getattr(settings, name)!r}, wanted {default!r} for streams")
+    if settings.batches != "shuffled":
+        raise InputError(f"batches: found {settings.batches}, wanted shuffled for streams")
+    for name in ("source_temperature", "mine_every", "weight_for"):
+        if value := getattr(settings, name):
+            raise InputError(f"{name}: found {value}, which streams have no place for")
 
 
 def embed_rows(source: Source, encoder: Encoder) -> Vectors:

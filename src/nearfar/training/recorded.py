@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from nearfar.data import Table
 from nearfar.errors import InputError
 from nearfar.training.fitting import Data
+from nearfar.training.ranks import place
 
 VERSIONS = ("nearfar", "torch", "sentence-transformers", "transformers", "tokenizers", "datasets", "numpy")
 
@@ -27,11 +30,12 @@ def described(data: Data) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that a model depends on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
+    """Of Python and of the packages that a model depends on, and in how many parts its sums are added up."""
+    parts = {"threads": str(torch.get_num_threads()), "ranks": str(place()[1])}
+    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}, **parts}
 
 
-def check_unchanged(recorded: Sequence[Mapping[str, Any]], data: Sequence[Data], record: str) -> None:
+def check_unchanged(recorded: Sequence[Mapping[str, Any]], data: Sequence[Mapping[str, Any]], record: str) -> None:
     """Raise an InputError for another number of tables, or for the first whose content is not what it was.
 
     Args:
@@ -41,24 +45,22 @@ def check_unchanged(recorded: Sequence[Mapping[str, Any]], data: Sequence[Data],
     """
     if len(recorded) != len(data):
         raise InputError(f"{record}: found {len(data)} tables under run, wanted {len(recorded)} as it records below")
-    for then, one in zip(recorded, data, strict=True):
-        now = described(one)
+    for then, now in zip(recorded, data, strict=True):
         if None not in (then["fingerprint"], now["fingerprint"]) and now["fingerprint"] != then["fingerprint"]:
             raise InputError(
-                f"{one.source}: found {_brief(now)}, wanted {_brief(then)} as in {record}, since the data has changed;"
-                " name it on the command line to train on it as it is now"
+                f"{now['source']}: found {_brief(now)}, wanted {_brief(then)} as in {record}, since the data has"
+                " changed; name it on the command line to train on it as it is now"
             )
 
 
-def notes_of(record: Mapping[str, Any], data: Sequence[Data], anew: bool) -> Iterator[str]:
+def notes_of(record: Mapping[str, Any], now: Sequence[Mapping[str, Any]], anew: bool) -> Iterator[str]:
     """What keeps a run from repeating a recorded one exactly, a line each.
 
     Args:
         record: what nearfar.json holds.
-        data: what the run trains on.
+        now: what `described` gives of what the run trains on.
         anew: whether the user named it for this run.
     """
-    now = [described(one) for one in data]
     if anew and [one["fingerprint"] for one in now] != [one["fingerprint"] for one in record["data"]]:
         found, then = (", ".join(f"{one['source']} ({_brief(one)})" for one in some) for some in (now, record["data"]))
         yield f"other data than recorded: {found}, not {then}"
@@ -66,7 +68,7 @@ def notes_of(record: Mapping[str, Any], data: Sequence[Data], anew: bool) -> Ite
     if other := [
         f"{name} {here[name]}, not {was}" for name, was in record["versions"].items() if here.get(name, was) != was
     ]:
-        yield f"other versions than recorded, whose figures may differ: {'; '.join(other)}"
+        yield f"other than recorded, so that figures may differ: {'; '.join(other)}"
     if record.get("interrupted"):
         yield "the recorded run was interrupted, and this one goes on to its end"
 
@@ -74,4 +76,5 @@ def notes_of(record: Mapping[str, Any], data: Sequence[Data], anew: bool) -> Ite
 def _brief(described: Mapping[str, Any]) -> str:
     if described["fingerprint"] is None:
         return "a stream"
-    return f"{described['rows']:,} rows with fingerprint {described['fingerprint'][:12]}"
+    what = "words" if described["kind"] == "corpus" else "rows"
+    return f"{described['rows']:,} {what} with fingerprint {described['fingerprint'][:12]}"

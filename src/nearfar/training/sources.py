@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from nearfar.data import Table
 from nearfar.data.groups import Ids, number_texts, numbers_of
-from nearfar.data.roles import GROUP, MARKS
+from nearfar.data.roles import GROUP, MARKS, is_mark
 from nearfar.data.streams import Stream
 from nearfar.data.views import Views
 from nearfar.encoders import Encoder
 from nearfar.encoders.prompts import prompt_of, prompted
 from nearfar.encoders.tokens import Tokens
-from nearfar.training.teaching import Grades, Teach
+from nearfar.training.teaching import Grades, Teacher
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
@@ -37,6 +37,8 @@ class Batch:
         marks: ``(n,)`` labels, scores, or of pairs and views the numbers of groups that the user named; or None.
             Scores of a teacher are ``(n, 1 + k)``, of the positive and of each negative.
         guide: for each column ``(n, g)`` a second model's embeddings, or None.
+        log_shares: ``(n,)`` logarithms of how large a share of all rows has each row's positive, where positives are
+            noise; else None.
     """
 
     source: str
@@ -45,6 +47,7 @@ class Batch:
     ids: tuple[Ids, ...]
     marks: NDArray[Any] | None = None
     guide: tuple[Vectors, ...] | None = None
+    log_shares: Vectors | None = None
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Tokenised:
         tokens, ids: of each text role, and of `label` and `group` the ids.
         guide: of each text role ``(n, g)`` a second model's embeddings; empty without one.
         taught: ``(n, 1 + k)`` a teacher's scores, or None.
+        log_shares: ``(n,)`` as in `Batch`.
         mined: ``(n, k)`` rows whose positives are negatives of each row, -1 for none; changed as training goes on.
     """
 
@@ -66,11 +70,12 @@ class Tokenised:
     ids: dict[str, Ids]
     guide: dict[str, Vectors]
     taught: Grades | None = None
+    log_shares: Vectors | None = None
     mined: Ids | None = None
 
     @classmethod
     def of(
-        cls, table: Table, kind: str, encoder: Encoder, guide: Embed | None = None, teacher: Teach | None = None
+        cls, table: Table, kind: str, encoder: Encoder, guide: Embed | None = None, teacher: Teacher | None = None
     ) -> Tokenised:
         """Tokenise a table, number its texts, and ask the guide once for each text, the teacher for each pair."""
         roles = table.text_roles
@@ -78,10 +83,12 @@ class Tokenised:
         tokens = {
             role: encoder.tokenise(prompted(batch[role], prompts[role]) for batch in table.batches()) for role in roles
         }
-        ids = {role: number_texts(table, role) for role in table.roles if role != "score"}
+        named = (role for role in (*roles, "label", GROUP) if role in table.roles)
+        ids = {role: number_texts(table, role) for role in named}
         found = {} if guide is None else {role: guide(table.column(role)) for role in roles}
-        texts = {role: table.column(role) for role in roles} if teacher else {}
-        return cls(table, kind, tokens, ids, found, _taught(kind, texts, teacher))
+        taught = teacher.grades(table.roles, table.column) if teacher and kind == "graded" else None
+        shares = _log_shares(kind, ids[roles[:2][-1]])
+        return cls(table, kind, tokens, ids, found, taught, shares)
 
     def batch(self, rows: Ids, epoch: int) -> Batch:
         """The batch of these rows, in any epoch the same."""
@@ -103,6 +110,7 @@ class Tokenised:
             tuple(np.concatenate([self.guide[role][at] for role, at in column]) for column in columns)
             if self.guide
             else None,
+            None if self.log_shares is None else self.log_shares[rows],
         )
 
     def _marks(self, rows: Ids) -> NDArray[Any] | None:
@@ -131,11 +139,11 @@ class Passing:
     views: Views
     seed: int
     guide: Embed | None = None
-    teacher: Teach | None = None
+    teacher: Teacher | None = None
 
     def batch(self, texts: Mapping[str, Sequence[Any]], rows: Sequence[int], epoch: int) -> Batch:
         """The batch of these texts, by role; rows and epoch are what the views depend on."""
-        roles = [role for role in texts if role not in MARKS]
+        roles = [role for role in texts if not is_mark(role)]
         columns = [list(texts[role]) for role in roles[:2]]
         if negatives := [text for role in roles[2:] for text in texts[role]]:
             columns.append(negatives)
@@ -143,7 +151,8 @@ class Passing:
         viewed = roles == ["text"] and self.kind != "labelled"
         if viewed:
             original, columns = 2 * columns, list(self.views.pairs(columns[0], rows, seed=self.seed, epoch=epoch))
-        taught = _taught(self.kind, {role: texts[role] for role in roles}, self.teacher)
+        asked = self.teacher if self.kind == "graded" else None
+        taught = None if asked is None else asked.grades([*texts], texts.__getitem__)
         marks = next((texts[role] for role in MARKS if role in texts), None)
         guided = () if self.guide is None else tuple(map(self.guide, original[:1] if viewed else original))
         return Batch(
@@ -168,25 +177,32 @@ class Passing:
 
 @dataclass(frozen=True)
 class Viewed:
-    """A table of lone texts whose views are made anew each epoch."""
+    """A table of lone texts whose views are made anew each epoch; `log_shares` as in `Batch`."""
 
     table: Table
     passing: Passing
+    log_shares: Vectors | None = None
+
+    @classmethod
+    def of(cls, table: Table, passing: Passing) -> Viewed:
+        """With the texts counted where they are each other's noise."""
+        return cls(table, passing, _log_shares(passing.kind, number_texts(table, "text")))
 
     def batch(self, rows: Ids, epoch: int) -> Batch:
         """The batch of these rows, as the epoch has it."""
-        return self.passing.batch(self.table.rows[rows], rows.tolist(), epoch)
+        made = self.passing.batch(self.table.rows[rows], rows.tolist(), epoch)
+        return made if self.log_shares is None else replace(made, log_shares=self.log_shares[rows])
 
 
 Source = Tokenised | Viewed
 
 
-def _taught(kind: str, texts: Mapping[str, Sequence[str]], teacher: Teach | None) -> Grades | None:
-    """What a teacher says of anchors and their candidates, where a contrast is made of it."""
-    if teacher is None or kind != "graded" or "anchor" not in texts:
+def _log_shares(kind: str, texts: Ids) -> Vectors | None:
+    """What `Batch` calls so, of the numbers ``(n,)`` of all rows' texts; None where they are not noise."""
+    if kind != "sampled":
         return None
-    anchors, *candidates = texts.values()
-    return teacher(anchors, candidates)
+    _, which, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    return np.log(counts[which] / len(texts)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ def check_trackers(names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            raise InputError(f"track: found {name!r}, wanted one of {', '.join(known)}" + f"; {near[0]}?" * bool(near))
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"track: found {name!r}, wanted one of {', '.join(known)}{hint}")
         if name not in here and not (name == "all" and here):
             wanted = f"its package (pip install {name})" if name != "all" else "a tracker (pip install tensorboard)"
             raise InputError(f"track: found {name}, wanted {wanted} to be installed")
@@ -67,7 +68,7 @@ def tracked(accelerator: Accelerator, settings: Settings, folder: Path | None) -
         folder: where the run writes; a tracker's files go to its `FOLDER` unless the settings say where.
 
     Raises:
-        InputError: a tracker writes files, and nothing says where.
+        InputError: a tracker writes files, and nothing says where; or it cannot begin, without an account for one.
     """
     check_trackers(settings.track)
     if place()[0]:  # rank 0 alone writes
@@ -80,12 +81,25 @@ def tracked(accelerator: Accelerator, settings: Settings, folder: Path | None) -
         raise InputError(f"log_folder: found None, wanted a folder for --track {settings.track[0]}") from error
     accelerator.project_configuration.logging_dir = where
     if settings.track:
-        accelerator.init_trackers(PROJECT, {name: _told(value) for name, value in settings.model_dump().items()})
+        _begin(accelerator, settings, where)
     try:
         yield Trackers(accelerator)
     finally:
         if settings.track:
             accelerator.end_training()
+
+
+def _begin(accelerator: Accelerator, settings: Settings, where: str | None) -> None:
+    """Start the trackers, and tell them the settings; W&B too writes to `where`, not beside the user's own files."""
+    if where:
+        Path(where).mkdir(parents=True, exist_ok=True)
+    told = {name: _told(value) for name, value in settings.model_dump().items()}
+    try:
+        accelerator.init_trackers(PROJECT, told, {"wandb": {"dir": where}})
+    except Exception as error:  # each package has errors of its own
+        names = ", ".join(settings.track)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"track: found {names}, which cannot begin ({reason}), wanted it set up") from error
 
 
 def _told(value: Any) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -44,32 +44,48 @@ class Corpus:
         path: int32; each line's words, ended by END. Words that are too rare are left out.
         length: numbers in the file.
         counts: ``(V,)`` of each word; 0 of row 0.
-        tokenizer: from texts to ids.
         read: words of the corpus, rare ones included.
         source: what it was read from.
-        fingerprint: of the ids and the words.
+        fingerprint: of the text.
+        examples: some words and their rows, for the model card.
         faults: lines that were no UTF-8.
     """
 
     path: Path
     length: int
     counts: NDArray[np.int64]
-    tokenizer: Tokenizer
     read: int
     source: str
     fingerprint: str
     faults: Faults
+    examples: Mapping[str, int]
 
     @property
     def kept(self) -> int:
         """Words of the corpus that have vectors."""
         return int(self.counts.sum())
 
+    def described(self) -> dict[str, Any]:
+        """What nearfar.json says of it; its rows are words."""
+        about = {"source": self.source, "kind": "corpus", "roles": ["text"], "rows": self.read}
+        return about | {"fingerprint": self.fingerprint}
+
+    @property
+    def vocabulary(self) -> Path:
+        """The file of the tokenizer from texts to ids."""
+        return self.path.with_name(TOKENIZER)
+
+    def open_tokenizer(self) -> Tokenizer:
+        """Read that file; for a hundred thousand words this takes 20 MB, which training does without."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.vocabulary))
+
     def part(self, first: int, last: int) -> NDArray[np.int32]:
-        """These ids, mapped for as long as they are used: pages that were read do not add up."""
+        """A copy of these ids; the file is mapped while they are copied, so that pages that were read do not add up."""
         if first == last:
             return np.empty(0, np.int32)
-        return np.asarray(np.memmap(self.path, np.int32, mode="r", offset=4 * first, shape=(last - first,)))
+        return np.array(np.memmap(self.path, np.int32, mode="r", offset=4 * first, shape=(last - first,)))
 
     def runs(self, words: int) -> NDArray[np.int64]:
         """Where runs of about so many ids start, at the start of a line or, in a long line, inside it; and the end."""
@@ -96,47 +112,51 @@ def read_corpus(text: Text, folder: Path, *, least: int, most: int | None = None
     tokenizer = count_words(lambda: text.lines(Faults()), least=least, most=most)
     if tokenizer.get_vocab_size() < 3:
         raise InputError(f"{text.source}: {_too_rare(text, least)}")
-    faults, read, length, digest = Faults(), 0, 0, hashlib.sha256(tokenizer.to_str().encode())
+    tokenizer.save(str(folder / TOKENIZER))
+    faults, length, digest = Faults(), 0, hashlib.sha256()
     counts = np.zeros(tokenizer.get_vocab_size(), np.int64)
     with open(folder / IDS, "wb") as file:
-        for ids in _encoded(tokenizer, text.lines(faults)):
+        for ids in _encoded(tokenizer, _digested(text.lines(faults), digest)):
             found = np.bincount(ids[ids != END], minlength=len(counts))
             counts += found
             kept = ids[ids != 0]
             kept.tofile(file)
-            digest.update(kept)
             length += len(kept)
         file.flush()
         os.fsync(file.fileno())
     read, counts[0] = int(counts.sum()), 0
-    corpus = Corpus(folder / IDS, length, counts, tokenizer, read, text.source, digest.hexdigest(), faults)
+    corpus = Corpus(folder / IDS, length, counts, read, text.source, digest.hexdigest(), faults, _examples(tokenizer))
     _remember(corpus, folder, [text.stamp(), least, most])
     return corpus
+
+
+def _examples(tokenizer: Tokenizer) -> dict[str, int]:
+    """Three words behind the hundred most frequent ones, or the last there are."""
+    size = tokenizer.get_vocab_size()
+    first = max(1, min(100, size - 3))
+    return {tokenizer.id_to_token(row): row for row in range(first, min(size, first + 3))}
 
 
 def _remember(corpus: Corpus, folder: Path, made_of: list[Any]) -> None:
     """Write what `open_corpus` needs; the record comes last, so that half a corpus is none."""
     np.save(folder / COUNTS, corpus.counts)
-    corpus.tokenizer.save(str(folder / TOKENIZER))
-    names = ("length", "read", "source", "fingerprint")
+    names = ("length", "read", "source", "fingerprint", "examples")
     record = {name: getattr(corpus, name) for name in names} | {"made_of": made_of, "faults": vars(corpus.faults)}
     (folder / RECORD).write_text(json.dumps(record), "utf-8")
 
 
 def open_corpus(text: Text, folder: Path, *, least: int, most: int | None = None) -> Corpus | None:
     """The corpus that `read_corpus` left in this folder; None where there is none, or of another text."""
-    from tokenizers import Tokenizer
-
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
         if record.pop("made_of") != json.loads(json.dumps([text.stamp(), least, most])):
             return None
         if (folder / IDS).stat().st_size != 4 * record["length"]:
             return None
-        counts, tokenizer = np.load(folder / COUNTS), Tokenizer.from_file(str(folder / TOKENIZER))
+        counts = np.load(folder / COUNTS)
     except (OSError, ValueError, KeyError):
         return None
-    return Corpus(folder / IDS, counts=counts, tokenizer=tokenizer, **record | {"faults": Faults(**record["faults"])})
+    return Corpus(folder / IDS, counts=counts, **record | {"faults": Faults(**record["faults"])})
 
 
 def count_words(lines: Lines, *, least: int, most: int | None) -> Tokenizer:
@@ -190,6 +210,13 @@ class _Ids(dict[str, list[int]]):
         found = [self.tokenizer.token_to_id(word) or 0 for word in words_in(chunk, self.tokenizer)]
         self[chunk] = found
         return found
+
+
+def _digested(runs: Iterator[Sequence[str]], digest: hashlib._Hash) -> Iterator[Sequence[str]]:
+    """The same runs, whose lines go into `digest` on the way."""
+    for run in runs:
+        digest.update("".join(f"{line}\n" for line in run).encode())
+        yield run
 
 
 def _encoded(tokenizer: Tokenizer, runs: Iterator[Sequence[str]]) -> Iterator[NDArray[np.int32]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nearfar.data.negatives.noise import NoiseDistribution
 from nearfar.settings import Settings
 from nearfar.words.corpus import Corpus
+from nearfar.words.grams import own_rows
 
 RUN = 20_000
 """Words that a thread learns from at a time."""
@@ -98,35 +99,22 @@ class Learner:
         log_noise = np.zeros(len(noise), np.float32)
         if settings.objective == "nce":
             log_noise[1:] = noise.log_probability(torch.arange(1, len(noise))) + math.log(settings.noise)
-        self.seen = corpus.counts * np.where(corpus.counts, kept, 0)
         self.tables = (_as_bits(stay), alias.astype(np.int32), log_noise, _as_bits(kept))
 
     def begin(self) -> None:
         """Before the first run: NCE's scores start as the words' log-probabilities, so that they are normalised."""
         if self.settings.objective == "nce":
-            self.model.biases[1:] = np.log(self.seen[1:] / self.seen.sum())  # what subsampling leaves is modelled
+            counts = self.corpus.counts[1:]
+            seen = counts * kept_share(counts, self.settings.subsample)  # what subsampling leaves is modelled
+            self.model.biases[1:] = np.log(seen / seen.sum())
 
     def learn(self, number: int) -> tuple[float, int]:
         """One run; the loss of a sample of its anchors, and of how many."""
         epoch, run = divmod(number, self.in_epoch)
         ids = self.corpus.part(int(self.bounds[run]), int(self.bounds[run + 1]))
         state = np.random.SeedSequence([self.settings.seed, epoch, run]).generate_state(1, np.uint64) | np.uint64(1)
-        return self._run(ids, (self.rate(number), self.rate(number + 1)), state)
-
-    def _run(self, ids: NDArray[np.int32], rates: tuple[float, float], state: NDArray[np.uint64]) -> tuple[float, int]:
-        from nearfar.words.kernels import learn_run
-
-        model = self.model
-        loss, watched = learn_run(
-            model.inputs, model.outputs, model.biases, model.starts, model.rows, *self.tables, *self._options(),
-            rates, ids, state,
-        )  # fmt: skip
-        return float(loss), int(watched)
-
-    def warm(self) -> None:
-        """Compile, where that was not done before, so that it takes no time of the run."""
-        self._run(np.empty(0, np.int32), (0.0, 0.0), np.ones(1, np.uint64))
-        self._run(self.corpus.part(0, 1)[:0], (0.0, 0.0), np.ones(1, np.uint64))
+        rates = (self.rate(number), self.rate(number + 1))
+        return _learnt(self.model, self.tables, self._options(), rates, ids, state)
 
     def rate(self, number: int) -> float:
         """The learning rate before a run: down linearly, by words seen."""
@@ -165,6 +153,31 @@ def in_turn(
                 return
             number, future = waiting.popleft()
             yield (number, *future.result())
+
+
+def compile_() -> None:
+    """Compile what learns, or load it where an earlier run left it, so that it takes no time of the run."""
+    bits, zero = np.zeros(1, np.uint32), np.zeros(1, np.int32)
+    model = Model.start(own_rows(1), 1, 0)
+    options = (0, np.float32(1), False, 1, 1)
+    _learnt(model, (bits, zero, np.zeros(1, np.float32), bits), options, (0.0, 0.0), zero[:0], np.ones(1, np.uint64))
+
+
+def _learnt(
+    model: Model,
+    tables: tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.float32], NDArray[np.uint32]],
+    options: tuple[int, np.float32, bool, int, int],
+    rates: tuple[float, float],
+    ids: NDArray[np.int32],
+    state: NDArray[np.uint64],
+) -> tuple[float, int]:
+    """`kernels.learn_run` in the one place that calls it: another type of any argument would be compiled anew."""
+    from nearfar.words.kernels import learn_run
+
+    loss, watched = learn_run(
+        model.inputs, model.outputs, model.biases, model.starts, model.rows, *tables, *options, rates, ids, state
+    )
+    return float(loss), int(watched)
 
 
 def _as_bits(share: NDArray[np.float64]) -> NDArray[np.uint32]:

@@ -11,13 +11,14 @@ from nearfar.analysis.report import training_page
 from nearfar.settings import Inputs
 from nearfar.training.output import full_disk_told, write_record
 from nearfar.training.recorded import described, versions
+from nearfar.words.card import words_card
 from nearfar.words.training import WordOutcome
 
 BIASES = "biases.npy"
 
 
 def save_words(folder: Path, outcome: WordOutcome, title: str, inputs: Inputs | None = None) -> None:
-    """Write the vectors, nearfar.json and report.html; of NCE the biases of words as middles, too.
+    """Write the vectors, README.md, nearfar.json and report.html; of NCE the biases of words as middles, too.
 
     Args:
         folder: to write into.
@@ -30,6 +31,7 @@ def save_words(folder: Path, outcome: WordOutcome, title: str, inputs: Inputs | 
     if outcome.settings.objective == "nce":
         np.save(folder / BIASES, outcome.biases)
     record = describe_words(outcome, inputs)
+    (folder / "README.md").write_text(words_card(record, outcome, title), "utf-8")
     write_record(folder, record, training_page(record, outcome.measurements, {}, title))
 
 

@@ -18,10 +18,15 @@ RATES = {"skipgram": 0.025, "cbow": 0.2}
 
 WIDTH, EPOCHS = 100, 5
 
-NO_PLACE = (
-    "steps", "minutes", "batch_size", "batches", "source_temperature", "queue", "mixed", "guide", "mine_every",
-    "token_dropout", "weight_learning_rate",
-)  # fmt: skip
+KNOWN = frozenset({
+    "encoder", "objective", "temperature", "architecture", "subwords", "width", "window", "noise", "noise_power",
+    "min_count", "vocabulary", "subsample", "epochs", "learning_rate", "threads", "seed", "checkpoint_every", "keep",
+    "keep_after", "license", "language",
+})  # fmt: skip
+"""Settings that words heed; any other has to be left as it is."""
+
+MOST = 10_000
+"""Words of a window on each side, which is what `kernels.LONGEST` takes together, and of its noise."""
 
 
 def resolved(settings: Settings) -> Settings:
@@ -30,10 +35,13 @@ def resolved(settings: Settings) -> Settings:
     Raises:
         InputError: a setting has no place here, the objective is none of words, or numba is not installed.
     """
-    for name in NO_PLACE:
+    for name, about in Settings.model_fields.items():
         found = getattr(settings, name)
-        if found != Settings.model_fields[name].default:
+        if name not in KNOWN and found != about.default:
             raise InputError(f"--{name.replace('_', '-')}: found {found!r}, wanted none: it has no place in words")
+    for name in ("window", "noise"):
+        if (found := getattr(settings, name)) > MOST:
+            raise InputError(f"--{name}: found {found:,}, wanted {MOST:,} or less")
     objective = settings.objective if "objective" in settings.model_fields_set else "neg"
     if objective not in OBJECTIVES:
         raise InputError(f"--objective: found {objective!r}, wanted one of words: {', '.join(OBJECTIVES)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import shutil
 import sys
 import zlib
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.data.readers import READERS, format_of, open_bytes
-from nearfar.data.roles import MARKS
+from nearfar.data.roles import is_mark
 from nearfar.data.streams import STANDARD_INPUT, Stream, read_stream
 from nearfar.errors import InputError
+
+HEAD = 1 << 13
+"""Bytes by which a file of text is told from any other, as git does."""
 
 BLOCK = 1 << 20
 """Bytes read at a time. A longer line is cut, at a space where it has one."""
@@ -46,10 +50,12 @@ class Text:
     Attributes:
         parts: files of plain text, or streams.
         source: for messages.
+        watch: called with the number of lines that a pass has read.
     """
 
     parts: Sequence[Path | Stream]
     source: str
+    watch: Callable[[int], None] = lambda lines: None
 
     def lines(self, faults: Faults) -> Iterator[Sequence[str]]:
         """A pass over all texts.
@@ -57,8 +63,12 @@ class Text:
         Raises:
             InputError: a file cannot be read.
         """
+        done = 0
         for part in self.parts:
-            yield from read_lines(part, faults) if isinstance(part, Path) else _texts(part)
+            for run in read_lines(part, faults) if isinstance(part, Path) else _texts(part):
+                yield run
+                done += len(run)
+                self.watch(done)
 
     def stamp(self) -> list[Any]:
         """What changes when a file does: names, sizes and times."""
@@ -72,6 +82,7 @@ def open_text(
     *,
     columns: Mapping[str, Sequence[str]] | None = None,
     where: Mapping[str, Sequence[str]] | None = None,
+    watch: Callable[[int], None] = lambda lines: None,
 ) -> Text:
     """The texts of files, folders, tables, or standard input.
 
@@ -80,9 +91,10 @@ def open_text(
             names; "-" for plain text from standard input.
         place: a folder that takes a copy of standard input, which is read twice.
         columns, where: of tables, as of `read_table`.
+        watch: see `Text`.
 
     Raises:
-        InputError: there is no such source.
+        InputError: there is no such source, or columns are named and no source has any.
     """
     parts: list[Path | Stream] = []
     for source in sources:
@@ -96,7 +108,10 @@ def open_text(
             parts += [_open(one, columns, where) for one in inside]
         else:
             parts.append(_open(path, columns, where) if path.is_file() else read_stream(source))
-    return Text(parts, ", ".join(map(str, sources)))
+    for name, given in (("column", columns), ("where", where)):
+        if given and not any(isinstance(part, Stream) for part in parts):
+            raise InputError(f"--{name}: found it for plain text, wanted a table among the sources, or none")
+    return Text(parts, ", ".join(map(str, sources)), watch)
 
 
 def _open(
@@ -114,8 +129,8 @@ def _spooled(place: Path) -> Path:
 
 
 def _texts(stream: Stream) -> Iterator[Sequence[str]]:
-    roles = [role for role in stream.roles if role not in MARKS]
-    for batch in stream.open():
+    roles = [role for role in stream.roles if not is_mark(role)]
+    for batch in stream.open(None):
         for role in roles:
             yield batch.column(role).to_pylist()
 
@@ -124,12 +139,14 @@ def read_lines(path: Path, faults: Faults) -> Iterator[list[str]]:
     """The lines of a plain or compressed file; bytes that are no UTF-8 become U+FFFD and their lines are counted.
 
     Raises:
-        InputError: the file cannot be read, or is compressed and broken.
+        InputError: the file cannot be read, holds no text, or is compressed and broken.
     """
     number, rest = 1, b""
     try:
         with open_bytes(path) as file:
-            while block := file.read(BLOCK):
+            for place, block in enumerate(iter(lambda: file.read(BLOCK), b"")):
+                if not place:
+                    _check_text(block[:HEAD], path)
                 rest += block
                 cut = _cut(rest)
                 if cut:
@@ -141,6 +158,13 @@ def read_lines(path: Path, faults: Faults) -> Iterator[list[str]]:
         raise InputError(f"{path}: cannot be read ({reason})") from error
     if rest:
         yield _decoded(rest, path, number, faults)
+
+
+def _check_text(head: bytes, path: Path) -> None:
+    """Raise an InputError where a file does not begin like text: no text in UTF-8 holds a NUL, what is packed does."""
+    if b"\0" in head:
+        what = "UTF-16 or UTF-32" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "a NUL byte"
+        raise InputError(f"{path}: found {what}, wanted text in UTF-8, as it is or compressed by gzip or zstd")
 
 
 def _cut(run: bytes) -> int:

@@ -6,24 +6,29 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nearfar.analysis import Measurement
 from nearfar.data import Table
+from nearfar.encoders.memory import free_bytes
 from nearfar.errors import InputError
 from nearfar.settings import Settings
+from nearfar.training.checkpoints import checkpoints_in
 from nearfar.training.identity import NO_MATTER
 from nearfar.training.journal import entry_of, figures_of
 from nearfar.training.keeping import Checkpoints, Keeper
 from nearfar.training.recorded import described
 from nearfar.words.corpus import Corpus, open_corpus, read_corpus
 from nearfar.words.grams import Grams, own_rows, own_rows_and_grams
-from nearfar.words.learning import Learner, Model, in_turn
+from nearfar.words.learning import Learner, Model, Rows, compile_, in_turn
 from nearfar.words.plan import resolved
 from nearfar.words.reading import Text, open_text
 from nearfar.words.vectors import WordVectors, words_of
@@ -41,6 +46,7 @@ class Moment:
         epoch: that has just ended, counted from 1; else 0.
         measurements: of that epoch's end.
         note: something that a person may want to know, or "".
+        stage: what the run is at: "reading, line 12,000", "compiling", "training".
     """
 
     runs: int
@@ -50,6 +56,13 @@ class Moment:
     epoch: int = 0
     measurements: tuple[Measurement, ...] = ()
     note: str = ""
+    stage: str = "training"
+
+
+PATIENCE = 2.0
+"""Seconds of waiting for the compiler, or for what it left before, that are not worth a word."""
+
+COMPILING = "waits for numba, which compiles the training, once for this version of nearfar on this machine"
 
 
 @dataclass
@@ -61,6 +74,7 @@ class WordOutcome:
         biases: ``(V,)`` of the words as middles, by NCE; else 0.
         settings: with every None resolved.
         corpus: what nearfar.json says of it.
+        examples: some words and their rows.
         words: of the corpus, rare ones counted in.
         evaluate_on: tables that were measured on.
         measurements: of `vectors`, with bootstrap intervals.
@@ -75,6 +89,7 @@ class WordOutcome:
     biases: np.ndarray
     settings: Settings
     corpus: Mapping[str, Any]
+    examples: Mapping[str, int]
     words: int
     evaluate_on: Sequence[Table] = ()
     measurements: tuple[Measurement, ...] = ()
@@ -93,6 +108,7 @@ def train_words(
     where: Mapping[str, Sequence[str]] | None = None,
     evaluate_on: Sequence[Table] = (),
     watch: Callable[[Moment], None] = lambda moment: None,
+    check: Callable[[Mapping[str, Any]], None] = lambda corpus: None,
     checkpoints: Checkpoints | None = None,
 ) -> WordOutcome:
     """Train word vectors by NEG, NCE or InfoNCE on words and their neighbourhoods.
@@ -104,7 +120,8 @@ def train_words(
         settings: those of words count; None takes the defaults, see `nearfar.words.plan`.
         columns, where: of tables, as of `read_table`.
         evaluate_on: tables to measure on after each epoch.
-        watch: called as runs of the corpus are done. Raising KeyboardInterrupt inside ends the run.
+        watch: called as the corpus is read and as runs of it are done. Raising KeyboardInterrupt inside ends the run.
+        check: called with what nearfar.json says of the corpus once that is read; raising an error refuses it.
         checkpoints: where to keep the ids and what it takes to go on; None keeps nothing.
 
     Returns:
@@ -122,14 +139,22 @@ def train_words(
             folder.mkdir(parents=True, exist_ok=True)
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        text = open_text(sources, folder, columns=columns, where=where)
+        compiler = ThreadPoolExecutor(1)
+        stack.callback(compiler.shutdown, wait=False)
+        compiled = compiler.submit(compile_)  # while the corpus is read
         try:
+            text = open_text(sources, folder, columns=columns, where=where, watch=partial(_reading, watch))
             read = _corpus(text, folder, settings, checkpoints)
+            check(read.described())
+            return _Run(read, settings, evaluate_on, watch, checkpoints).run(compiled)
         except InputError:
-            if checkpoints:
+            if checkpoints and not checkpoints_in(checkpoints.folder):  # else an unfinished run needs it
                 forget_corpus(checkpoints)
             raise
-        return _Run(read, settings, evaluate_on, watch, checkpoints).run()
+
+
+def _reading(watch: Callable[[Moment], None], lines: int) -> None:
+    watch(Moment(0, 0.0, float("nan"), 0.0, stage=f"reading, line {lines:,}"))
 
 
 def folder_of_corpus(checkpoints: Checkpoints) -> Path:
@@ -151,6 +176,26 @@ def _corpus(text: Text, folder: Path, settings: Settings, checkpoints: Checkpoin
     return left or read_corpus(text, folder, least=settings.min_count, most=settings.vocabulary)
 
 
+def _parts(corpus: Corpus, subwords: bool) -> tuple[Grams | None, Rows]:
+    """The n-grams, where there are some, and which rows make the vector of a word."""
+    if not subwords:
+        return None, own_rows(len(corpus.counts))
+    names = words_of(corpus.open_tokenizer())
+    grams = Grams.of(names)
+    return grams, own_rows_and_grams(grams.rows(["", *names]))
+
+
+def _check_size(corpus: Corpus, settings: Settings, rows: int) -> None:
+    """Raise an InputError where the vectors do not fit into memory."""
+    words = len(corpus.counts) - 1
+    wanted, free = 4 * (settings.width or 0) * (rows + len(corpus.counts)), free_bytes(torch.device("cpu"))
+    if wanted > free:
+        raise InputError(
+            f"--width: found {settings.width:,}, which takes {wanted / 2**20:,.0f} MiB for {words:,} words and"
+            f" {rows - words - 1:,} n-grams, wanted what {free / 2**20:,.0f} MiB of free memory hold"
+        )
+
+
 class _Run:
     """The state of one run."""
 
@@ -165,27 +210,29 @@ class _Run:
         checkpoints: Checkpoints | None,
     ) -> None:
         self.corpus, self.settings, self.watch, self.tables = corpus, settings, watch, evaluate_on
-        names = words_of(corpus.tokenizer)
-        self.grams = Grams.of(names) if settings.subwords else None
-        parts = own_rows_and_grams(self.grams.rows(["", *names])) if self.grams else own_rows(len(names) + 1)
+        self.grams, parts = _parts(corpus, settings.subwords)
+        _check_size(corpus, settings, int(parts[1].max()) + 1)
         self.model = Model.start(parts, settings.width or 0, settings.seed)
         self.learner = Learner(corpus, self.model, settings)
         self.place, self.kept, self.loss, self.seconds = 0, 0, float("nan"), 0.0
         self.stopping = self.interrupted = False
         self.history: list[dict[str, Any]] = []
         self.notes = [str(corpus.faults)] if corpus.faults.lines else []
-        self.about = {"source": corpus.source, "kind": "corpus", "roles": ["text"], "rows": corpus.read}
-        self.about["fingerprint"] = corpus.fingerprint
+        self.about = corpus.described()
         self.keeper = Keeper(checkpoints, settings, self._identity()) if checkpoints else None
 
-    def run(self) -> WordOutcome:
+    def run(self, compiled: Future[None]) -> WordOutcome:
         self.learner.begin()
         if self.keeper and (found := self.keeper.begin()):
             self._load(found[0])
             self.notes.append(found[1])
-        self.learner.warm()
         for note in self.notes:
             self._show(note=note)
+        try:
+            compiled.result(timeout=PATIENCE)
+        except TimeoutError:
+            self._show(note=COMPILING, stage="compiling")
+            compiled.result()
         try:
             while self.place < self.learner.runs:
                 self._stretch()
@@ -228,15 +275,19 @@ class _Run:
         self.loss = loss if np.isnan(self.loss) else self.SMOOTHING * self.loss + (1 - self.SMOOTHING) * loss
 
     def _measure(self) -> None:
-        vectors = self._vectors()
-        found = tuple(vectors.measure(table, resamples=0) for table in self.tables)
+        found: tuple[Measurement, ...] = ()
+        if self.tables:
+            vectors = self._vectors()
+            found = tuple(vectors.measure(table, resamples=0) for table in self.tables)
         entry = entry_of(self.place, self.place / self.learner.runs, self.seconds, self.loss)
         self.history.append(entry | {"measurements": figures_of(found)})
         self._show(epoch=len(self.history), measurements=found)
 
-    def _show(self, epoch: int = 0, measurements: tuple[Measurement, ...] = (), note: str = "") -> None:
+    def _show(
+        self, epoch: int = 0, measurements: tuple[Measurement, ...] = (), note: str = "", stage: str = "training"
+    ) -> None:
         progress = self.place / self.learner.runs
-        self.watch(Moment(self.place, progress, self.loss, self._speed(), epoch, measurements, note))
+        self.watch(Moment(self.place, progress, self.loss, self._speed(), epoch, measurements, note, stage))
 
     def _speed(self) -> float:
         return self.learner.words_before(self.place) / self.seconds if self.seconds else 0.0
@@ -255,6 +306,7 @@ class _Run:
         return {
             "settings": self.settings.model_dump(exclude={*NO_MATTER, "threads"}),
             "objective": self.settings.objective,
+            "parameters": {},
             "data": [{name: self.about[name] for name in ("source", "rows", "fingerprint")}],
             "evaluate_on": [described(table) for table in self.tables],
             "encoder": {"shapes": [list(self.model.inputs.shape), list(self.model.outputs.shape)]},
@@ -262,22 +314,20 @@ class _Run:
 
     def _vectors(self) -> WordVectors:
         model, words = self.model, len(self.model.outputs)
+        vocabulary = self.corpus.vocabulary if self.keeper else self.corpus.open_tokenizer()
         if self.grams is None:
-            return WordVectors(self.corpus.tokenizer, model.inputs, model.outputs)
-        return WordVectors(self.corpus.tokenizer, model.composed(), model.outputs, self.grams, model.inputs[words:])
+            return WordVectors(vocabulary, model.inputs, model.outputs)
+        return WordVectors(vocabulary, model.composed(), model.outputs, self.grams, model.inputs[words:])
 
     def _outcome(self) -> WordOutcome:
         vectors = self._vectors()
-        if not np.isfinite(vectors.vectors.sum()):
-            raise InputError(
-                f"--learning-rate: found {self.settings.learning_rate:g}, with which the vectors become NaN or"
-                " infinite; wanted a lower one"
-            )
+        self._check_learnt(vectors)
         return WordOutcome(
             vectors,
             self.model.biases,
             self.settings,
             self.about,
+            self.corpus.examples,
             self.corpus.read,
             self.tables,
             tuple(vectors.measure(table) for table in self.tables),
@@ -287,3 +337,17 @@ class _Run:
             self.notes,
             self.interrupted,
         )
+
+    def _check_learnt(self, vectors: WordVectors) -> None:
+        """Raise an InputError where the run was for nothing."""
+        if not np.isfinite(vectors.vectors.sum()):
+            higher = ", or a higher --temperature" if self.settings.temperature else ""
+            raise InputError(
+                f"--learning-rate: found {self.settings.learning_rate:g}, with which the vectors become NaN or"
+                f" infinite; wanted a lower one{higher}"
+            )
+        if np.isnan(self.loss) and not self.interrupted:
+            raise InputError(
+                f"{self.corpus.source}: found no two words beside each other once --subsample"
+                f" {self.settings.subsample:g} has left out frequent ones, wanted a larger corpus or --subsample 0"
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from nearfar.analysis.vectors import unit
 from nearfar.data import Table
 from nearfar.encoders.static import vocabulary_of
 from nearfar.errors import InputError
-from nearfar.words.corpus import words_in
+from nearfar.words.corpus import TOKENIZER, word_tokenizer, words_in
 from nearfar.words.grams import Grams
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 
-OUTPUTS, GRAMS, GRAM_VECTORS = "outputs.npy", "grams.txt", "grams.npy"
+WEIGHTS, OUTPUTS, GRAMS, GRAM_VECTORS = "model.safetensors", "outputs.npy", "grams.txt", "grams.npy"
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,15 @@ class WordVectors:
     """A vector for each word of a vocabulary, and with n-grams for any other word too.
 
     Attributes:
-        tokenizer: from texts to words, whose numbers are rows.
+        vocabulary: the tokenizer from texts to words, whose numbers are rows, or its file, which is read when it is
+            needed: the words take a quarter of what their vectors of width 100 do.
         vectors: ``(V, d)``; row 0 stands for unknown words and is 0.
         outputs: ``(V, d)`` the words' vectors as middles of a window, or None where they were not kept.
         grams: the n-grams, or None.
         gram_vectors: ``(G, d)`` of them, or None.
     """
 
-    tokenizer: Tokenizer
+    vocabulary: Tokenizer | Path
     vectors: Vectors
     outputs: Vectors | None = None
     grams: Grams | None = None
@@ -54,7 +56,7 @@ class WordVectors:
         """What `save` wrote.
 
         Raises:
-            InputError: the folder holds no word vectors.
+            InputError: the folder holds no word vectors, or damaged ones.
         """
         found = cls.find(folder)
         if found is None:
@@ -63,26 +65,29 @@ class WordVectors:
 
     @classmethod
     def find(cls, folder: str | Path) -> WordVectors | None:
-        """What `save` wrote, or None where the folder holds another model."""
-        from safetensors.numpy import load_file
+        """What `save` wrote, or None where the folder holds another model.
+
+        Raises:
+            InputError: the folder holds word vectors that are damaged.
+        """
         from tokenizers import Tokenizer
 
         place = Path(folder)
         try:
             modules = json.loads((place / "modules.json").read_text("utf-8"))
-            text = (place / "tokenizer.json").read_text("utf-8")
+            text = (place / TOKENIZER).read_text("utf-8")
             is_words = len(modules) == 1 and json.loads(text)["model"]["type"] == "WordLevel"
         except (OSError, ValueError, KeyError):
             return None
         if not is_words:
             return None
-        vectors = load_file(place / "model.safetensors")["embedding.weight"]
-        outputs = np.load(place / OUTPUTS, mmap_mode="r") if (place / OUTPUTS).is_file() else None
-        grams, gram_vectors = None, None
+        tokenizer, grams, gram_vectors = Tokenizer.from_str(text), None, None
+        vectors = _rows(place / WEIGHTS, tokenizer.get_vocab_size())
+        outputs = _rows(place / OUTPUTS, len(vectors)) if (place / OUTPUTS).is_file() else None
         if (place / GRAMS).is_file():
             grams = Grams((place / GRAMS).read_text("utf-8").splitlines())
-            gram_vectors = np.load(place / GRAM_VECTORS, mmap_mode="r")
-        return cls(Tokenizer.from_str(text), vectors, outputs, grams, gram_vectors)
+            gram_vectors = _rows(place / GRAM_VECTORS, len(grams.names))
+        return cls(tokenizer, vectors, outputs, grams, gram_vectors)
 
     def save(self, folder: str | Path) -> None:
         """Write a folder of StaticEmbedding, which plain sentence-transformers opens, with what else there is.
@@ -90,7 +95,11 @@ class WordVectors:
         A text is then the mean of its known words' vectors; words that only n-grams know are for `WordVectors` alone.
         """
         place = Path(folder)
-        self.model().save(str(place), create_model_card=False)
+        _model(word_tokenizer(), self.vectors).save(str(place), create_model_card=False)
+        if isinstance(self.vocabulary, Path):
+            shutil.copyfile(self.vocabulary, place / TOKENIZER)
+        else:
+            self.vocabulary.save(str(place / TOKENIZER))
         if self.outputs is not None:
             np.save(place / OUTPUTS, self.outputs)
         if self.grams is not None and self.gram_vectors is not None:
@@ -99,12 +108,14 @@ class WordVectors:
 
     def model(self) -> SentenceTransformer:
         """A SentenceTransformer over the same vectors."""
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+        return _model(self.tokenizer, self.vectors)
 
-        module = StaticEmbedding(self.tokenizer, torch.from_numpy(self.vectors))
-        return SentenceTransformer(modules=[module], device="cpu")
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """From texts to words."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.vocabulary)) if isinstance(self.vocabulary, Path) else self.vocabulary
 
     @cached_property
     def words(self) -> list[str]:
@@ -178,7 +189,12 @@ class WordVectors:
         if not given[0] + given[1]:
             raise InputError("found no word, wanted at least one")
         towards, away = (unit(np.stack([self[word] for word in part])).sum(0) if part else 0.0 for part in given)
-        cosines = self._units @ unit(np.atleast_2d(towards - away))[0].astype(np.float32)
+        direction = unit(np.atleast_2d(towards - away))[0].astype(np.float32)
+        if not direction.any():
+            raise InputError(
+                f"found {' '.join(map(str, given[1]))} to be taken away, wanted words that leave something"
+            )
+        cosines = self._units @ direction
         cosines[[0, *map(self._row, given[0] + given[1])]] = -np.inf
         order = np.argsort(-cosines, kind="stable")[: min(count, int(np.isfinite(cosines).sum()))]
         return [(self.words[row - 1], float(cosines[row])) for row in order.tolist()]
@@ -208,6 +224,29 @@ class WordVectors:
                     file.write(f"{word} ".encode() + vector.astype("<f4").tobytes() + b"\n")
                 else:
                     file.write(f"{word} {' '.join(f'{number:.9g}' for number in vector.tolist())}\n".encode())
+
+
+def _rows(path: Path, count: int) -> Vectors:
+    """The matrix of a file, which is to have so many rows."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(path)["embedding.weight"] if path.name == WEIGHTS else np.load(path, mmap_mode="r")
+        shape = found.shape
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read ({str(error).partition('.')[0] or 'empty'})") from error
+    if len(shape) != 2 or len(found) != count:
+        raise InputError(f"{path}: found shape {shape}, wanted ({count}, d), a row for each name")
+    return found
+
+
+def _model(tokenizer: Tokenizer, vectors: Vectors) -> SentenceTransformer:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, torch.from_numpy(vectors))], device="cpu")
 
 
 def words_of(tokenizer: Tokenizer) -> list[str]:

@@ -15,6 +15,8 @@ MORE = ("#d0508a", "#8c8a2a", "#2a9db0", "#b0703a", "#7a86a0", "#d04545")
 
 SIZE: dict[str, Any] = {"width": 560, "height": 220}
 PIXELS_AN_INCH = 300
+SPACE = 14
+"""Pixels between the numbers of an axis at least: a reader's font may be wider than that they were laid out with."""
 
 Spec = dict[str, Any]
 
@@ -57,7 +59,8 @@ def _svg(spec: Spec, background: str | None = None) -> str:
         "background": background,
         "font": "system-ui, sans-serif",
         "view": {"stroke": None},
-        "axis": axis | {"titleColor": INK, "labelFontSize": 13, "titleFontSize": 13, "labelOverlap": True},
+        "axis": axis
+        | {"titleColor": INK, "labelFontSize": 13, "titleFontSize": 13, "labelOverlap": True, "labelSeparation": SPACE},
         "legend": {"labelColor": INK, "labelFontSize": 13},
     }
     size = {} if "facet" in spec else SIZE

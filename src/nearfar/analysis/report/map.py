@@ -53,10 +53,12 @@ class Colouring:
 
 
 def colourings(found: Analysis, layout: Layout, words: Words) -> list[Colouring]:
-    """By label where there are labels, by cluster, by how often it is a neighbour, by closeness."""
+    """By label or score where there are some, by cluster, by how often it is a neighbour, by closeness."""
     made = []
     if found.labels is not None:
         made.append(by_label(words["label"], found.labels, words["others"]))
+    if "point_scores" in found.samples:
+        made.append(by_value(words["pair_score"], found.samples["point_scores"]))
     if len(found.points) > 1:
         made.append(by_label(words["cluster"], _clusters(found), words["others"]))
     if "k_occurrence" in found.samples:

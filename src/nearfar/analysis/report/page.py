@@ -9,6 +9,9 @@ from typing import Any
 
 from nearfar.analysis.verdicts import Verdict
 
+MANY = 8
+"""Columns of a table beyond which it is a wide one."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -42,6 +45,11 @@ class Grid:
     rows: Sequence[Sequence[str]]
     reading: str = ""
 
+    @property
+    def many(self) -> bool:
+        """Whether there are more columns than a page of text has room for."""
+        return len(self.headings) > MANY
+
 
 @dataclass(frozen=True)
 class Map:
@@ -67,6 +75,11 @@ class Page:
     notes: Sequence[str] = field(default_factory=tuple)
     language: str = "en"
     map: Map | None = None
+
+    @property
+    def wide(self) -> bool:
+        """Whether it takes the width of the screen: for a map, or a table of many columns."""
+        return self.map is not None or any(grid.many for grid in self.grids)
 
 
 def render(page: Page) -> str:

@@ -44,7 +44,7 @@ def training_page(
             [(d["source"], d["kind"], *_size_and_digest(d)) for d in record["data"]],
         ),
         Grid("Settings", ("name", "value"), [(k, str(v)) for k, v in record["settings"].items() if v is not None]),
-        Grid("Versions", ("package", "version"), list(record["versions"].items())),
+        Grid("Versions", ("name", "value"), list(record["versions"].items())),
     ]
     return Page(title, _lead(record, measurements), pictures, grids)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nearfar.data.batches.orders import Order, Rows, column, deal, gathered
+from nearfar.data.batches.orders import Order, Rows, check_rows, column, deal, gathered
 from nearfar.data.limits import check_least
 from nearfar.errors import InputError
 
@@ -32,6 +32,7 @@ def per_class(labels: ArrayLike | Sequence[Any], *, m: int) -> Order:
     check_least("m", m, 2)
 
     def order(rows: Rows, generator: np.random.Generator, batch_size: int) -> list[Rows]:
+        check_rows("labels", len(classes), rows)
         if batch_size < 2 * m:
             raise InputError(f"batch_size: found {batch_size}, wanted at least {2 * m}, two classes of {m} rows")
         groups = _groups(generator.permutation(rows), classes, m, generator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nearfar.data.batches.orders import Order, Rows, batch_count, cut
+from nearfar.data.batches.orders import Order, Rows, batch_count, check_rows, cut
 from nearfar.data.limits import check_least
 from nearfar.errors import InputError
 
@@ -30,6 +30,7 @@ def by_cluster(vectors: ArrayLike, *, clusters: int | None = None) -> Order:
     check_least("clusters", 1 if clusters is None else clusters, 1)
 
     def order(rows: Rows, generator: np.random.Generator, batch_size: int) -> list[Rows]:
+        check_rows("vectors", len(unit), rows)
         rows = generator.permutation(rows)
         wanted = clusters or min(batch_count(len(rows), batch_size), MOST_CLUSTERS)
         member, centres = _k_means(unit[rows], min(wanted, len(rows)), int(generator.integers(2**31)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nearfar.data.batches.orders import Order, Rows, batch_count, column, deal, gathered
+from nearfar.data.batches.orders import Order, Rows, batch_count, check_rows, column, deal, gathered
 from nearfar.errors import InputError
 
 Codes = NDArray[np.int64]
@@ -32,6 +32,7 @@ def no_duplicates(ids: Sequence[ArrayLike]) -> Order:
     codes = _text_codes(ids)
 
     def order(rows: Rows, generator: np.random.Generator, batch_size: int) -> list[Rows]:
+        check_rows("ids", len(codes), rows)
         batches: list[Rows] = []
         while len(rows):
             hand = _placed(codes[rows], generator, batch_size)

@@ -41,6 +41,7 @@ def by_length(lengths: ArrayLike, *, pool: int = 50) -> Order:
     check_least("pool", pool, 1)
 
     def order(rows: Rows, generator: np.random.Generator, batch_size: int) -> list[Rows]:
+        check_rows("lengths", len(known), rows)
         pools = cut(generator.permutation(rows), pool * batch_size)
         return [batch for drawn in pools for batch in cut(drawn[np.argsort(known[drawn], kind="stable")], batch_size)]
 
@@ -92,3 +93,9 @@ def column(values: ArrayLike | Sequence[Any], name: str) -> NDArray[Any]:
     if array.ndim != 1 or not len(array):
         raise InputError(f"{name}: found shape {array.shape}, wanted (rows,)")
     return array
+
+
+def check_rows(name: str, known: int, rows: Rows) -> None:
+    """Raise an InputError where an order knows too few rows of its source."""
+    if len(rows) and rows.max() >= known:
+        raise InputError(f"{name}: found {known} rows, wanted those of a source of {rows.max() + 1} or more")

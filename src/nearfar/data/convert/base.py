@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nearfar.data.roles import GROUP
 from nearfar.data.tables import Table
 from nearfar.errors import InputError
 
@@ -14,7 +15,7 @@ class Converted:
     """A table of pairs, and where it comes from.
 
     Attributes:
-        table: anchor, positive, and as many negatives as were asked for.
+        table: anchor, positive, as many negatives as were asked for, and of labels the label as the row's group.
         read: rows that went in.
         left_out: why -> how many of these rows had no part in it.
         noted: what else a person should know -> how often.
@@ -40,8 +41,9 @@ def converted(
     read: int,
     left_out: Iterable[tuple[str, int]],
     noted: Iterable[tuple[str, int]] = (),
+    groups: Sequence[str] | None = None,
 ) -> Converted:
-    """The account of these rows.
+    """The account of these rows, of which those of one group are no negatives of each other.
 
     Raises:
         InputError: there are none.
@@ -50,7 +52,9 @@ def converted(
     if not rows:
         why = "; ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         raise InputError(f"{source}: found no row to make from {read:,}, wanted at least one ({why})")
-    columns = dict(zip(roles_of(negatives), zip(*rows, strict=True), strict=True))
+    columns: dict[str, Sequence[str]] = dict(zip(roles_of(negatives), zip(*rows, strict=True), strict=True))
+    if groups is not None:
+        columns[GROUP] = groups
     return Converted(
         Table.from_columns(columns, source), read, reasons, {note: count for note, count in noted if count}
     )

@@ -16,7 +16,7 @@ Numbers = NDArray[np.int64]
 
 
 def convert_labels(table: Table, *, count: int = 1, negatives: int = 0, seed: int = 0) -> Converted:
-    """Each text with others of its label, drawn; never with itself or an equal text.
+    """Each text with others of its label, drawn; never with itself or an equal text; the label is the row's group.
 
     The texts of a label stand in a circle at random, and each takes those that follow it: so every text is as often a
     positive as it is an anchor.
@@ -43,8 +43,10 @@ def convert_labels(table: Table, *, count: int = 1, negatives: int = 0, seed: in
     order = np.argsort(circles.texts[anchors], kind="stable")  # as the texts stand in the table
     numbers = circles.texts[np.column_stack([anchors, positives, far])[order]]
     texts = list(labels)
+    rows = [tuple(texts[number] for number in row) for row in numbers.tolist()]
     return converted(
-        [tuple(texts[number] for number in row) for row in numbers.tolist()],
+        rows,
+        groups=[labels[row[0]] for row in rows],
         negatives=negatives,
         source=table.source,
         read=len(table),

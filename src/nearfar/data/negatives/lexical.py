@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -90,9 +91,13 @@ class LexicalSearch:
 
     def pair_scores(self, queries: Ids, places: Ids) -> Scores:
         """BM25 ``(p,)`` of pairs; 0 where they share no word."""
-        by_candidate = self.weights.T.tocsr()
-        shared = self.asked[queries].multiply(by_candidate[places])
+        shared = self.asked[queries].multiply(self._by_candidate[places])
         return np.asarray(shared.sum(axis=1), np.float32).ravel()
+
+    @cached_property
+    def _by_candidate(self) -> csr_array:
+        """``(m, words)``, which mining asks for again and again."""
+        return self.weights.T.tocsr()
 
     def _matches(self, asked: csr_array) -> Iterator[tuple[Ids, Scores]]:
         """For each query the candidates that share a word with it, and their scores."""

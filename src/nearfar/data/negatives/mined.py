@@ -57,12 +57,11 @@ class Mined:
 
     @property
     def table(self) -> Table:
-        """`batches` as tuples, ready to train on, without the scores."""
-        columns: dict[str, list[str]] = {}
+        """`batches` as tuples, ready to train on."""
+        columns: dict[str, list[Any]] = {}
         for batch in self.batches():
             for role, values in batch.items():
-                if not role.endswith("score"):
-                    columns.setdefault(role, []).extend(values)
+                columns.setdefault(role, []).extend(values)
         if not columns:
             raise InputError(f"{self.source}: found no row with {self.count} negatives, wanted some (or fewer=repeat)")
         return Table.from_columns(columns, self.source)

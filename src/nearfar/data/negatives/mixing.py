@@ -8,6 +8,9 @@ from torch.nn.functional import normalize
 
 from nearfar.errors import InputError
 
+HARDEST = 64
+"""Far candidates of an anchor that are mixed."""
+
 
 @torch.no_grad()
 def mix_negatives(
@@ -16,7 +19,7 @@ def mix_negatives(
     *,
     mixed: int = 16,
     with_anchor: int = 0,
-    hardest: int = 64,
+    hardest: int = HARDEST,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Synthetic hard negatives: points between hard negatives, and between those and the anchor.
@@ -47,27 +50,39 @@ def mix_negatives(
     _check(anchors, negatives, mixed, with_anchor, hardest)
     queries, far = normalize(anchors.float(), dim=-1), normalize(negatives.float(), dim=-1)
     scores = queries @ far.T if far.dim() == 2 else torch.einsum("nd,nkd->nk", queries, far)
-    hard = scores.topk(min(hardest, scores.shape[1])).indices
-
-    def drawn(count: int) -> Tensor:
-        """``(N, count, d)`` of each anchor's hardest."""
-        lots = torch.randint(hard.shape[1], (len(anchors), count), generator=generator, device=_place(generator))
-        chosen = hard.gather(1, lots.to(hard.device))
-        return far[chosen] if far.dim() == 2 else far.gather(1, chosen[..., None].expand(-1, -1, far.shape[-1]))
-
-    def share(count: int, most: float) -> Tensor:
-        """``(N, count, 1)`` uniform in (0, most)."""
-        lots = torch.rand((len(anchors), count, 1), generator=generator, device=_place(generator))
-        return most * lots.to(far.device)
-
-    a, b = share(mixed, 1.0), share(with_anchor, 0.5)
-    between = a * drawn(mixed) + (1 - a) * drawn(mixed)
-    towards = b * queries[:, None] + (1 - b) * drawn(with_anchor)
-    return normalize(torch.cat([between, towards], dim=1), dim=-1).to(anchors.dtype)
+    drawn = draw_hardest(scores, 2 * mixed + with_anchor, hardest=hardest, generator=generator)
+    hard = far[drawn] if far.dim() == 2 else far.gather(1, drawn[..., None].expand(-1, -1, far.shape[-1]))
+    first, second, others = hard.split([mixed, mixed, with_anchor], dim=1)
+    made = between(first, second, generator=generator), between(queries[:, None], others, 0.5, generator=generator)
+    return torch.cat(made, dim=1).to(anchors.dtype)
 
 
-def _place(generator: torch.Generator | None) -> torch.device:
-    return torch.device("cpu") if generator is None else generator.device
+def draw_hardest(
+    scores: Tensor, count: int, *, hardest: int = HARDEST, generator: torch.Generator | None = None
+) -> Tensor:
+    """Columns ``(N, count)`` drawn with replacement from the `hardest` largest of each row.
+
+    Args:
+        scores: ``(N, K)``; -inf is not drawn, and every row has another.
+        count: draws of a row.
+        hardest: columns drawn from; all where there are fewer.
+        generator: of the draw; None takes torch's own.
+    """
+    best, place = scores.topk(min(hardest, scores.shape[1]), dim=1)
+    there = (best > -torch.inf).sum(1, keepdim=True)
+    lots = (_uniform(scores, (len(scores), count), generator) * there).long().minimum(there - 1)
+    return place.gather(1, lots)
+
+
+def between(first: Tensor, second: Tensor, most: float = 1.0, *, generator: torch.Generator | None = None) -> Tensor:
+    """Points ``(N, k, d)`` of length 1 between two vectors each, at a share of the first uniform in (0, `most`)."""
+    share = most * _uniform(second, (*second.shape[:2], 1), generator).to(second.dtype)
+    return normalize(share * first + (1 - share) * second, dim=-1)
+
+
+def _uniform(like: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    place = torch.device("cpu") if generator is None else generator.device
+    return torch.rand(shape, generator=generator, device=place).to(like.device)
 
 
 def _check(anchors: Tensor, negatives: Tensor, mixed: int, with_anchor: int, hardest: int) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nearfar.data.limits import check_least
 from nearfar.data.negatives.hits import Scores
 from nearfar.errors import InputError
 
@@ -19,7 +21,7 @@ Judge = Callable[[Sequence[str], Sequence[str]], Any]
 Draw = Literal["top", "random"]
 
 POOL = 10
-"""Negatives looked at for each one wanted where limits may refuse some."""
+"""Negatives looked at for each one wanted where limits may refuse some, or to draw from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +48,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and not math.isfinite(value):
-                raise InputError(f"{name}: found {value}, wanted a finite number")
+            if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
+                raise InputError(f"{name}: found {value!r}, wanted a finite number")
         if self.max_score is not None and self.min_score is not None and self.max_score < self.min_score:
-            raise InputError(f"max_score: found {self.max_score}, wanted at least min_score, {self.min_score}")
+            raise InputError(f"max_score: found {self.max_score}, wanted at least the lowest, {self.min_score}")
 
     @property
     def upper(self) -> bool:
@@ -85,7 +87,7 @@ class Rules:
         count: negatives of an anchor.
         skip: the nearest of what is left that are passed over.
         window: the rank, skipped ones included, at which the window ends; None: `skip` + `count` + the most positives
-            of an anchor, and ten times `count` where a limit may refuse some.
+            of an anchor, and ten times `count` where a limit may refuse some or they are drawn at random.
         draw: "top" takes the nearest of the window, "random" draws from it.
         limits: of the search's scores.
         judge: a second opinion, asked about what the limits leave.
@@ -110,10 +112,10 @@ class Rules:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise InputError(f"count: found {self.count}, wanted 1 or more negatives")
-        if self.skip < 0:
-            raise InputError(f"skip: found {self.skip}, wanted 0 or more")
+        for name, least in (("count", 1), ("skip", 0), ("seed", 0)):
+            check_least(name, getattr(self, name), least)
+        if self.window is not None:
+            check_least("window", self.window, 1)
         if self.window is not None and self.window - self.skip < self.count:
             size = max(0, self.window - self.skip)
             raise InputError(
@@ -134,5 +136,5 @@ class Rules:
         """The rank at which the window ends."""
         if self.window is not None:
             return self.window
-        pool = POOL if self.limits.upper or self.judge is not None else 1
+        pool = POOL if self.limits.upper or self.judge is not None or self.draw == "random" else 1
         return self.skip + pool * self.count + most_positives

@@ -50,7 +50,10 @@ def parse_view(text: str) -> View:
         if key in given:
             raise InputError(f"--view {make.name}: found option {key} twice, wanted it once")
         given[key] = _value(make.name, known[key], value)
-    return make(**given)
+    try:
+        return make(**given)
+    except InputError as error:
+        raise InputError(f"--view {error}") from None
 
 
 def _value(view: str, each: Field[Any], text: str) -> Any:

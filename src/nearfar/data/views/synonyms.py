@@ -11,6 +11,7 @@ from nearfar.data.views.draws import choose, pick
 from nearfar.data.views.thesaurus import Lookup, apart, open_thesaurus
 from nearfar.data.views.units import cut, part_of
 from nearfar.data.views.words import UnitView
+from nearfar.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,10 @@ class ThesaurusView(UnitView):
     @property
     def thesaurus(self) -> Lookup:
         """The source, opened once for all views that share it."""
-        return open_thesaurus(self.wordnet, self.model, self.senses, self.closest, self.similarity)
+        try:
+            return open_thesaurus(self.wordnet, self.model, self.senses, self.closest, self.similarity)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from error
 
     def prepare(self, texts: Sequence[str] = (), *, lasting: bool = True) -> None:
         self.thesaurus  # noqa: B018 (so that it is known whether there is one)
