@@ -93,9 +93,9 @@ class NCELoss(LogisticLoss):
     def __post_init__(self) -> None:
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
 
-    def terms(self, near: Near, pulled: Tensor, pushed: Tensor, far: Tensor) -> Terms:
+    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
         told = near.any * (far > 0)  # where nothing was drawn there is nothing to tell apart
-        return Terms((near.mean(pulled) + pushed) * told, told)
+        return near.share * told, told, told
 
     def space(self, contrast: Contrast) -> Space:
         if contrast.log_noise is None:
