@@ -180,7 +180,8 @@ def pair_cosines(first: Tensor, second: Tensor, left: Tensor, right: Tensor) -> 
         pairs = torch.sparse_csr_tensor(
             starts, right, torch.zeros(len(right)), (len(first), len(second)), check_invariants=False
         )
-    return torch.sparse.sampled_addmm(pairs, first, second.T, beta=0.0).values()
+    cosines: Tensor = torch.sparse.sampled_addmm(pairs, first, second.T, beta=0.0).values()
+    return cosines
 
 
 def unit_(vectors: Tensor) -> Tensor:
