@@ -31,8 +31,7 @@ class _Dots(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, Tensor]:
         anchors, own = ctx.saved_tensors
-        slopes = slopes[..., None]
-        return (slopes * own).sum(1), slopes * anchors[:, None]
+        return torch.einsum("nk,nkd->nd", slopes, own), slopes[..., None] * anchors[:, None]
 
 
 class _Distances(torch.autograd.Function):
@@ -48,5 +47,4 @@ class _Distances(torch.autograd.Function):
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, Tensor, None]:
         apart, scores = ctx.saved_tensors
         slopes = 2 * slopes if scores is None else (slopes / -scores).masked_fill_(scores == 0, 0)
-        for_own = apart * slopes[..., None]
-        return for_own.sum(1).neg_(), for_own, None
+        return torch.einsum("nk,nkd->nd", slopes, apart).neg_(), slopes[..., None] * apart, None
