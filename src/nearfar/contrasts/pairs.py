@@ -65,11 +65,10 @@ def pairs(
     own = None if own_negatives is None else check_own("own_negatives", own_negatives, anchors)
     first = 0 if own is None else own.shape[1]  # the column of the first candidate that all see
     met = None if texts is None else check_texts(texts, anchors)
-    relation, back = _pairing(anchors, _ids(groups, negative_groups, negatives, anchors), met, first), None
+    relation = _pairing(anchors, _ids(groups, negative_groups, negatives, anchors), met, first)
     if guide is not None:
         guide = check_guide(guide, ("anchors", "positives", "negatives"), (count, count, len(more)), anchors.device)
         relation = guided(relation, guide[0], torch.cat(guide[1:]), guide_margin, first)
-        back = (guide[1], guide[0])
     embeddings = {"anchors": anchors, "positives": positives, "negatives": negatives, "own_negatives": own_negatives}
     options: dict[str, Any] = {"groups": groups, "guide_margin": guide_margin, "weights": weights}
     others = {**options, "guide": guide, "negative_groups": negative_groups, "texts": met}
@@ -81,7 +80,7 @@ def pairs(
         Recipe(pairs, embeddings | {"queue": queue}, others),
         own=own,
         weights=check_weights(weights, count, anchors),
-        transpose=partial(pairs, positives, anchors, texts=met and met[::-1], guide=back, **options),
+        transpose=partial(pairs, positives, anchors, texts=met and met[::-1], guide=guide and guide[1::-1], **options),
         paired=guide is None and own is None,
     )
 
