@@ -177,9 +177,9 @@ def test_a_corpus_that_is_not_there_leaves_nothing(run: Run, tmp_path: Path) -> 
 @pytest.mark.heavy
 def test_one_line_of_fifty_megabytes(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "c.txt"
-    words = " ".join(corpus(20_000))
+    words = " ".join(corpus(20_000)) + " "
     path.write_text(words * (50_000_000 // len(words) + 1), "utf-8")
-    result = run("train", path, "-o", tmp_path / "m", "--encoder", "words", "--width", 16, "--epochs", 1)
+    result = run("train", path, "-o", tmp_path / "m", *SMALL, "--epochs", 1)
     assert result.status == 0, result.err
     vectors = WordVectors.open(tmp_path / "m")
     assert {near for near, _ in vectors.nearest("lion", count=7)} == set(SUBJECTS[0]) - {"lion"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -124,3 +126,12 @@ def test_noise_is_drawn_by_the_alias_table(objective: str) -> None:
     others = share[2:] / share[2:].sum()
     found = np.array([drawn[word] for word in (2, 3, 4)]) / sum(drawn[word] for word in (2, 3, 4))
     np.testing.assert_allclose(found, others, atol=0.01)
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same() -> None:
+    code = (
+        "from numba.core.caching import CompileResultCacheImpl as Cache; Cache._locator_classes = []; import numpy\n"
+        "from nearfar.words import kernels; print(kernels.random_bits(numpy.ones(1, numpy.uint64)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 0x40822041  # of 1 by the shifts 13, 7, 17

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +40,12 @@ def free_bytes(device: torch.device) -> int:
         limit, used = (int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
         free = min(free, max(0, limit - used + _cached_files()))
     return free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # ranks on one machine, as torchrun counts them
+
+
+def give_back() -> None:
+    """Return to the system what was freed: glibc keeps tens of megabytes of it, in case they are asked for again."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _cached_files() -> int:

@@ -30,7 +30,7 @@ END = -1
 WORD = r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}\p{N}]+)*"
 """Letters, marks and digits, and apostrophes between them."""
 
-CHUNKS = 1 << 17
+CHUNKS = 1 << 15
 """Pieces between white space that are kept in memory: most of a text is the same few again and again."""
 
 IDS, COUNTS, TOKENIZER, RECORD = "ids.int32", "counts.npy", "tokenizer.json", "corpus.json"
@@ -134,7 +134,8 @@ def _examples(tokenizer: Tokenizer) -> dict[str, int]:
     """Three words behind the hundred most frequent ones, or the last there are."""
     size = tokenizer.get_vocab_size()
     first = max(1, min(100, size - 3))
-    return {tokenizer.id_to_token(row): row for row in range(first, min(size, first + 3))}
+    rows = range(first, min(size, first + 3))
+    return {str(tokenizer.id_to_token(row)): row for row in rows}
 
 
 def _remember(corpus: Corpus, folder: Path, made_of: list[Any]) -> None:

@@ -26,7 +26,14 @@ LONGEST = 10_000
 WATCHED = 64
 """Of so many windows one has its loss worked out."""
 
-compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
+
+def compiled(function):
+    """By numba, kept for the next process where there is a place that can be written."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither beside this file nor at home
+        return njit(**options)(function)
 
 
 @compiled

@@ -18,7 +18,7 @@ import torch
 
 from nearfar.analysis import Measurement
 from nearfar.data import Table
-from nearfar.encoders.memory import free_bytes
+from nearfar.encoders.memory import free_bytes, give_back
 from nearfar.errors import InputError
 from nearfar.settings import Settings
 from nearfar.training.checkpoints import checkpoints_in
@@ -125,7 +125,8 @@ def train_words(
         checkpoints: where to keep the ids and what it takes to go on; None keeps nothing.
 
     Returns:
-        The outcome, whose vectors are those at the end.
+        The outcome, whose vectors are those at the end; with checkpoints their words stay in that folder until they are
+        asked for.
 
     Raises:
         InputError: the corpus cannot be read or leaves fewer than two words, or settings do not fit.
@@ -214,6 +215,7 @@ class _Run:
         _check_size(corpus, settings, int(parts[1].max()) + 1)
         self.model = Model.start(parts, settings.width or 0, settings.seed)
         self.learner = Learner(corpus, self.model, settings)
+        give_back()
         self.place, self.kept, self.loss, self.seconds = 0, 0, float("nan"), 0.0
         self.stopping = self.interrupted = False
         self.history: list[dict[str, Any]] = []
