@@ -132,7 +132,7 @@ class Beside:
 
 
 def run(table: nf.Table, model: Any, batch: int, steps: int, watch: Callable[[Step], None]) -> None:
-    settings = nf.Settings(steps=steps, batch_size=batch, held_out=0.0)
+    settings = nf.Settings(steps=steps, batch_size=batch, held_out=0.0, evaluations=1)
     with tempfile.TemporaryDirectory() as folder:
         nf.train(table, model=model, settings=settings, watch=watch, folder=Path(folder))
 
