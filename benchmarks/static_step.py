@@ -39,7 +39,7 @@ from nearfar.training.ready import make_model
 
 WARM = 3
 
-UNCOUNTED = "products beside it, measurements"
+UNCOUNTED = "products beside it"
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "rows and tokens of the batch": [(TableFeed, "batches")],
@@ -54,7 +54,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "autograd, but for these": [(stepping.Accelerator, "backward")],
     "optimiser": [(rows.RowAdam, "step")],
     "readings": [(watching.Watching, "read"), (stepping, "norm_of")],
-    UNCOUNTED: [(loop._Run, "_show"), (loop._Run, "_measure")],
+    UNCOUNTED: [(loop._Run, "_show")],
     "the loop and the rest of a step": [(loop._Run, "_step"), (loop._Run, "_keep")],
 }
 """What is timed, by name: each part without those that are called within it."""
@@ -119,25 +119,26 @@ class Beside:
 
     def __call__(self, step: Step) -> None:
         now = time.perf_counter()
-        if step.number > WARM and not step.measurements:
+        if step.number > WARM:
             self.steps.append(now - self.since)
         begun = time.perf_counter()
         scores = self.anchors @ self.candidates.T
         scores @ self.candidates
         scores.T @ self.anchors
-        if step.number > WARM and not step.measurements:
+        if step.number > WARM:
             self.products.append(time.perf_counter() - begun)
         del scores
         self.since = time.perf_counter()
 
 
 def run(table: nf.Table, model: Any, batch: int, steps: int, watch: Callable[[Step], None]) -> None:
-    settings = nf.Settings(steps=steps, batch_size=batch, held_out=0.02, evaluations=1)
+    settings = nf.Settings(steps=steps, batch_size=batch, held_out=0.0)
     with tempfile.TemporaryDirectory() as folder:
         nf.train(table, model=model, settings=settings, watch=watch, folder=Path(folder))
 
 
 def report(name: str, table: nf.Table, make: Callable[[], Any], batch: int, seconds: float) -> None:
+    table = table.select(range(len(table) // batch * batch))  # else batches are evened out, and smaller
     steps = max(8, int(seconds / (0.05 * (batch / 1024) ** 2)))
     beside, clock = Beside(batch), Clock()
     run(table, make(), batch, steps, beside)

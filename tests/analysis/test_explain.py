@@ -55,6 +55,15 @@ def test_a_pair_of_tokens_is_their_dot_product(words: SentenceTransformer) -> No
     assert found.strongest(1) == [("cat", "dog", pytest.approx(wanted[1, 1]))]
 
 
+def test_it_says_how_far_it_is() -> None:
+    told: list[float] = []
+    explain(static(Dense(3, 2)), "the cat " * 300, "the dog", steps=4, tell=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert 0.5 in told
+    assert len(told) > 2
+
+
 @given(st.lists(st.sampled_from([*WORDS]), min_size=1, max_size=60), st.lists(st.sampled_from([*WORDS]), min_size=1))
 def test_parts_add_up_whatever_the_texts(first: list[str], second: list[str]) -> None:
     model, (a, b) = static(Normalize()), (" ".join(first), " ".join(second))

@@ -68,7 +68,7 @@ def test_one_label_leaves_figures_of_labels_out(run: Run, model: Path, tables: d
         (("--temperature", "0"), "--temperature: found '0.0', wanted a number above 0"),
         (("--temperature", "inf"), "--temperature: found 'inf'"),
         (("--json", "report.html", "-o", "report.html"), "found the name of two files to write"),
-        (("--pictures", __file__), "which is no folder"),
+        (("--pictures", __file__), "which cannot be a folder"),
         (("-o", "no-such-folder/report.html"), "no folder"),
     ],
 )

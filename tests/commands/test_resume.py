@@ -66,6 +66,7 @@ def test_sigterm_leaves_a_checkpoint_and_the_line_that_goes_on(
     assert_same_folder(line.out, whole)
 
 
+@pytest.mark.heavy
 def test_sigterm_to_ranks_leaves_a_checkpoint_and_a_line_for_as_many(tables: dict[str, Path], tmp_path: Path) -> None:
     words = ["train", tables["pairs.tsv"], *SMALL, "--steps", 4000, "--checkpoint-every", 100]
     line = Line(tmp_path / "m", words, ranks=2)

@@ -68,7 +68,7 @@ def hardness(
     Raises:
         InputError: shapes that do not fit, NaN, a temperature that is not above 0.
     """
-    if not all(t > 0 for t in temperatures):
+    if not all(0 < t < np.inf for t in temperatures):
         raise InputError(f"temperatures: found {list(temperatures)}, wanted numbers above 0")
     rows = checked(x)
     effective = np.full((len(temperatures), len(rows)), np.nan)

@@ -42,8 +42,12 @@ def explain(
     from nearfar.analysis.explain import explain as explained
     from nearfar.analysis.explain import explanation_page
 
-    with console.status("explaining"):
-        found = explained(encoder, first, second, steps=steps, units=units)
+    with console.status("explaining") as status:
+
+        def tell(share: float) -> None:
+            status.update(f"explaining, {share:.0%}")
+
+        found = explained(encoder, first, second, steps=steps, units=units, tell=tell)
     show(found)
     if html:
         write_whole(html, explanation_page(found, model))

@@ -34,7 +34,10 @@ def same_group(ids: Tensor, partner: int = 0) -> Entries:
 
 
 def same_text(anchors: Tensor, candidates: Tensor, groups: Tensor) -> Entries:
-    """Entries of a candidate that is the anchor's own text, but for those of equal groups."""
+    """Entries of a candidate that is the anchor's own text, but for those of equal groups.
+
+    To join the two rows as a group would make one group of a whole chain (a near b, b near c ...).
+    """
     # In most batches few or none.
     asking, met = (torch.isin(*two).nonzero()[:, 0] for two in ((anchors, candidates), (candidates, anchors)))
 

@@ -44,11 +44,9 @@ def pairs(
         anchors: ``(N, d)``.
         positives: ``(N, d)``.
         negatives: ``(K, d)``, or ``(N, k, d)`` with k for each anchor; all anchors see all of them.
-        groups: ``(N,)`` ids; rows of equal id are never far from each other, so a text that stands in a batch twice
-            is no false negative. Negatives belong to no group, but for:
+        groups: ``(N,)`` ids; rows of equal id are never far from each other. Negatives belong to none, but for:
         negative_groups: ``(K,)`` or ``(N, k)`` ids of the negatives among `groups`, for one that is another row's text.
-        texts: ``(N,)`` ids of the anchors' texts and ``(N,)`` of the positives': a positive of another row that is an
-            anchor's own text is not far from it. Groups would join the two rows, and through chains whole batches.
+        texts: two of ``(N,)`` ids: no anchor is far from a text of its own id that is another row's positive.
         guide: a second model's embeddings ``(.., g)`` of anchors, positives and, to filter them too, negatives: what it
             finds at least as near to an anchor as its positive, less `guide_margin` in cosine, is ignored.
         guide_margin: see there.

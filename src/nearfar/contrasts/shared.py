@@ -60,20 +60,16 @@ def views(
     seen_by: Relation = relation
     if guide is not None:
         guide = check_guide(guide, ("first", "second"), (half, half), first.device)
-        both = torch.cat(guide)
-        seen_by = guided(relation, both, both, guide_margin)
-    weights_each = check_weights(weights, half, first)
+        seen_by = guided(relation, torch.cat(guide), torch.cat(guide), guide_margin)
+    each_weight = check_weights(weights, half, first)
+    others = {"groups": groups, "texts": texts, "guide": guide, "guide_margin": guide_margin, "weights": weights}
     return Contrast(
         items,
         items if queue is None else with_queue([items], queue),
         seen_by,
         "views",
-        Recipe(
-            views,
-            {"first": first, "second": second, "queue": queue},
-            {"groups": groups, "texts": texts, "guide": guide, "guide_margin": guide_margin, "weights": weights},
-        ),
-        weights=None if weights_each is None else weights_each.repeat(2),
+        Recipe(views, {"first": first, "second": second, "queue": queue}, others),
+        weights=None if each_weight is None else each_weight.repeat(2),
         slots=torch.zeros(2 * half, dtype=torch.long, device=items.device) if guide is None and queue is None else None,
     )
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from nearfar.data.tables import Table
 
@@ -88,15 +86,14 @@ def _occurs_again(values: Ids) -> NDArray[np.bool_]:
 
 def _first_connected(columns: Sequence[Ids]) -> Ids:
     """``(n,)``: for each row the first one that it shares a value with in any of the columns, also through others."""
-    rows = np.arange(len(columns[0]))
-    numbers, offset = [], len(rows)
-    for values in columns:
-        unique, inverse = np.unique(values, return_inverse=True)
-        numbers.append(inverse + offset)
-        offset += len(unique)
-    joined = np.concatenate(numbers)
-    graph = coo_array((np.ones(len(joined), bool), (np.tile(rows, len(columns)), joined)), shape=(offset, offset))
-    _, group = connected_components(graph, directed=False)
-    _, first, inverse = np.unique(group[: len(rows)], return_index=True, return_inverse=True)
-    found: Ids = first[inverse]
-    return found
+    first = np.arange(len(columns[0]))
+    values = [np.unique(column, return_inverse=True)[1] for column in columns]
+    while True:
+        before = first
+        for numbers in values:  # every row takes on the least of those of its value
+            least = np.full(len(first), len(first))
+            np.minimum.at(least, numbers, first)
+            first = least[numbers]
+        first = first[first]  # so that a chain of n rows takes log n rounds
+        if np.array_equal(first, before):
+            return first

@@ -17,9 +17,6 @@ from torch.nn.functional import embedding_bag
 
 from nearfar.encoders.tokens import Tokens
 
-BLOCK = 512
-"""Rows that an optimiser steps at a time: their copies stay in the cache."""
-
 
 def mean_rows(vectors: Tensor, log_weights: Tensor | None, tokens: Tokens) -> Tensor:
     """The mean of each text's weighted vectors, ``exp(log_weights) * vectors``; 0 for a text without tokens.
@@ -63,18 +60,18 @@ class _MeanRows(torch.autograd.Function):
         pull = embedding_bag(
             texts, upstream.contiguous(), offsets, mode="sum", per_sample_weights=shares.to(upstream.dtype)
         )
-        for_weights = None
+        for_vectors = for_weights = None
         if log_weights is not None:
             pull *= log_weights.index_select(0, rows).exp()
         if ctx.needs_input_grad[1]:
             for_weights = torch.einsum("ud,ud->u", pull, vectors.index_select(0, rows))[:, None]
-        for_vectors = pull if ctx.needs_input_grad[0] else None
-        return _on_rows(rows, for_vectors, vectors), _on_rows(rows, for_weights, log_weights), None
+            for_weights = _on_rows(rows, for_weights, log_weights)
+        if ctx.needs_input_grad[0]:
+            for_vectors = _on_rows(rows, pull, vectors)
+        return for_vectors, for_weights, None
 
 
-def _on_rows(rows: Tensor, values: Tensor | None, like: Tensor) -> Tensor | None:
-    if values is None:
-        return None
+def _on_rows(rows: Tensor, values: Tensor, like: Tensor) -> Tensor:
     return torch.sparse_coo_tensor(rows[None], values, like.shape, is_coalesced=True, check_invariants=False)
 
 
@@ -131,11 +128,11 @@ class RowAdam(torch.optim.Optimizer):
         state["square"].index_copy_(0, rows, square)
         # Everything but the mean's direction is one number a row, so that memory is passed over once for it.
         size = group["lr"] / (1 - decay ** state["step"])
-        root = square.mul_(1 / (1 - decay_square ** state["step"])).sqrt_().add_(group["eps"]).reciprocal_()
-        for some, part, inverse in zip(rows.split(BLOCK), slope.split(BLOCK), root.split(BLOCK), strict=True):
-            mean = state["mean"].index_select(0, some).lerp_(part, 1 - decay)
-            _put_rows(state["mean"], some, mean)
-            _put_rows(weight, some, weight.index_select(0, some).addcmul_(mean, inverse, value=-size))
+        root = square.mul_(1 / (1 - decay_square ** state["step"])).sqrt_().add_(group["eps"])
+        mean = state["mean"].index_select(0, rows).lerp_(slope, 1 - decay)
+        _put_rows(state["mean"], rows, mean)
+        # One pass over the rows instead of three: take, change, put back.
+        weight.add_(_on_rows(rows, mean.mul_(root.reciprocal_()), weight), alpha=-size)
 
 
 def _put_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:

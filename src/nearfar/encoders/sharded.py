@@ -37,8 +37,6 @@ class ShardedEncoder:
         shard: gives a copy of a model whose parameters are shared out.
     """
 
-    weight_learning_rate = 0.0
-
     def __init__(self, whole: TransformerEncoder, shard: Callable[[SentenceTransformer], SentenceTransformer]) -> None:
         self.whole, self.model = whole, whole.model
         self.learning_rate, self.batch_size, self.epochs = whole.learning_rate, whole.batch_size, whole.epochs

@@ -161,7 +161,8 @@ def _over_table(task: Task, table: Tensor, weights: Tensor | None) -> tuple[Term
 
 def few_scores(contrast: Contrast, strip_rows: int | None) -> bool:
     """Whether the scores of all rows are so few that an operation costs more than a pass over them."""
-    return 0 < len(contrast) * len(contrast.candidates) <= FEW and one_strip(contrast, strip_rows)
+    few = len(contrast) * contrast.columns <= FEW and len(contrast.candidates) > 0  # without any it is a table
+    return few and one_strip(contrast, strip_rows)
 
 
 def one_strip(contrast: Contrast, strip_rows: int | None) -> bool:

@@ -51,16 +51,16 @@ def fully_sharded(encoder: Encoder, settings: Settings, views: Sequence[View], a
 
 
 def _check(settings: Settings, views: Sequence[View]) -> None:
-    for name, found, wanted in (
-        ("queue", settings.queue, 0),
-        ("mine_every", settings.mine_every, None),
-        ("batches", settings.batches, "any but cluster"),
-        ("precision", settings.precision, "no or bf16"),
-        ("view", ", ".join(view.name for view in views if changes_vectors(view)), "none of token vectors"),
-    ):
-        barred = found in ("cluster", "fp16") if name in ("batches", "precision") else bool(found)
-        if barred:
-            raise InputError(f"{name}: found {found} under FSDP, wanted {wanted}, or plain ranks (docs/scaling.md)")
+    barred = {
+        "queue": settings.queue,
+        "mine_every": settings.mine_every,
+        "batches": "cluster" if settings.batches == "cluster" else "",
+        "precision": "fp16" if settings.precision == "fp16" else "",
+        "view": ", ".join(view.name for view in views if changes_vectors(view)),
+    }
+    for name, found in barred.items():
+        if found:
+            raise InputError(f"{name}: found {found} under FSDP, wanted none, or plain ranks (docs/scaling.md)")
 
 
 def _shard(accelerator: Accelerator, model: SentenceTransformer) -> SentenceTransformer:

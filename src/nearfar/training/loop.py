@@ -13,7 +13,6 @@ import numpy as np
 from nearfar.analysis import Measurement
 from nearfar.data import Table
 from nearfar.data.batches import Position
-from nearfar.encoders.transformer import TransformerEncoder
 from nearfar.errors import NotFiniteError
 from nearfar.execution import execution
 from nearfar.settings import Settings
@@ -256,8 +255,8 @@ class _Run:
         self.unchanged.update(state["unchanged"])
         self.feed.load(state["feed"])
         self.stepper.load(state["stepper"])
-        if self.chunk_asked is None and isinstance(encoder := self.stepper.encoder, TransformerEncoder):
-            encoder.chunk_tokens = state["chunk_tokens"]
+        if self.chunk_asked is None and state["chunk_tokens"]:  # else free memory would decide anew
+            self.stepper.encoder.chunk_tokens = state["chunk_tokens"]  # type: ignore[misc]
         if self.miner:
             self.miner.load(state["miner"])
         self.measuring.load(state["measuring"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -74,8 +73,9 @@ def whole_folder(out: Path, overwrite: bool = False) -> Iterator[Path]:
             stage.chmod(0o755)
             _take_place(stage, place)
     except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise  # of something else than files
+        network = error.errno is None or isinstance(error, ConnectionError | TimeoutError)
+        if error.filename is None and network:
+            raise
         where = out if str(error.filename or stage).startswith(str(stage)) else error.filename
         raise InputError(f"{where}: cannot be written ({error.strerror or error})") from error
     finally:

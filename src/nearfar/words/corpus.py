@@ -134,7 +134,8 @@ def _examples(tokenizer: Tokenizer) -> dict[str, int]:
     """Three words behind the hundred most frequent ones, or the last there are."""
     size = tokenizer.get_vocab_size()
     first = max(1, min(100, size - 3))
-    return {str(tokenizer.id_to_token(row)): row for row in range(first, min(size, first + 3))}
+    rows = range(first, min(size, first + 3))
+    return {str(tokenizer.id_to_token(row)): row for row in rows}
 
 
 def _remember(corpus: Corpus, folder: Path, made_of: list[Any]) -> None:

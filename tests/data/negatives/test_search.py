@@ -67,6 +67,15 @@ def test_the_screen_keeps_or_rounds_anew_and_gives_up_where_all_are_near(
     )
 
 
+def test_one_near_candidate_and_else_opposite_ones() -> None:
+    """What fills the last groups up must not count as near: only one group has anything above zero."""
+    queries, candidates = vectors(1, 40, 32)
+    candidates[:] = as_unit(np.random.default_rng(1).normal(size=(40, 32)) * 0.1 - 5 * queries.numpy())
+    candidates[39] = queries[0]
+    found = VectorSearch(queries, candidates, True).top(EVERY, 2)
+    assert found.places[0].tolist() == np.argsort(-(queries @ candidates.T).numpy())[0, :2].tolist()
+
+
 @pytest.mark.parametrize("outlier", [False, True])
 def test_the_error_bound_covers_what_rounding_does(outlier: bool) -> None:
     if not worth(64):

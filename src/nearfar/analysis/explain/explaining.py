@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearfar.analysis.explain.parts import Parts, Vectors, parts_of
+from nearfar.analysis.explain.parts import Parts, Tell, Vectors, parts_of
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +60,15 @@ class Explanation:
         }
 
 
-def explain(model: SentenceTransformer, first: str, second: str, *, steps: int = 32, units: int = 32) -> Explanation:
+def explain(
+    model: SentenceTransformer,
+    first: str,
+    second: str,
+    *,
+    steps: int = 32,
+    units: int = 32,
+    tell: Tell = lambda share: None,
+) -> Explanation:
     """The part of each pair of tokens in the cosine of two texts.
 
     Each text's vector is taken apart into one vector a token (`parts_of`); the part of a pair is their dot product. Of
@@ -74,6 +82,7 @@ def explain(model: SentenceTransformer, first: str, second: str, *, steps: int =
         first, second: texts, to which the model's default prompt is added.
         steps: nodes of the integral, more for a smaller `error`; an exact explanation needs none.
         units: most parts a text is cut into.
+        tell: told the share that is done, from 0 to 1: two long texts take a transformer minutes.
 
     Raises:
         InputError: a text has no token, or the model is of another sort.
@@ -81,8 +90,8 @@ def explain(model: SentenceTransformer, first: str, second: str, *, steps: int =
     for name, value in (("steps", steps), ("units", units)):
         if value < 1:
             raise InputError(f"{name}: found {value}, wanted at least 1")
-    a = parts_of(model, first, steps=steps, units=units, name="first text")
-    b = parts_of(model, second, steps=steps, units=units, name="second text")
+    a = parts_of(model, first, steps=steps, units=units, name="first text", tell=lambda share: tell(share / 2))
+    b = parts_of(model, second, steps=steps, units=units, name="second text", tell=lambda share: tell((1 + share) / 2))
     return multiplied(a, b)
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float64]
 
+Tell = Callable[[float], None]
+"""Is given the share that is done."""
+
 AT_ONCE = 1024
 """Tokens that go through the model together."""
 
@@ -69,7 +72,15 @@ class Parts:
     left_out: int
 
 
-def parts_of(model: SentenceTransformer, text: str, *, steps: int, units: int, name: str = "text") -> Parts:
+def parts_of(
+    model: SentenceTransformer,
+    text: str,
+    *,
+    steps: int,
+    units: int,
+    name: str = "text",
+    tell: Tell = lambda share: None,
+) -> Parts:
     """Take a text's vector apart by integrated gradients (Sundararajan et al. 2017), with their direction kept.
 
     With x the token vectors, r the reference and e the vector before it is normalised, a token's part is the integral
@@ -83,6 +94,7 @@ def parts_of(model: SentenceTransformer, text: str, *, steps: int, units: int, n
         steps: nodes of the integral.
         units: parts at the most; neighbouring tokens of a longer text go together, as evenly as can be.
         name: of the text, for messages.
+        tell: told how far it is.
 
     Raises:
         InputError: the text has no token, or the model is neither static nor a transformer.
@@ -98,7 +110,7 @@ def parts_of(model: SentenceTransformer, text: str, *, steps: int, units: int, n
             runs = np.array_split(np.arange(len(read.places)), min(units, len(read.places)))
             lengths = np.array([len(run) for run in runs])[:, None]
             found = lengths / lengths.sum() * ends[0] + _integrals(
-                read, [read.places[run] for run in runs], 1 if read.linear else steps
+                read, [read.places[run] for run in runs], 1 if read.linear else steps, tell
             )
     finally:
         model.train(training)
@@ -113,7 +125,7 @@ def text_of(read: Read, run: NDArray[np.int64]) -> str:
     return read.text[min(start for start, _ in spans) : max(end for _, end in spans)].strip()
 
 
-def _integrals(read: Read, runs: Sequence[NDArray[np.int64]], steps: int) -> Vectors:
+def _integrals(read: Read, runs: Sequence[NDArray[np.int64]], steps: int, tell: Tell) -> Vectors:
     """``(len(runs), k)``: what each run of positions adds on the way from the reference."""
     change = read.vectors - read.reference
     directions = change.new_zeros(len(runs), *change.shape)
@@ -126,6 +138,7 @@ def _integrals(read: Read, runs: Sequence[NDArray[np.int64]], steps: int) -> Vec
         share = torch.tensor((nodes[start : start + size] + 1) / 2, dtype=change.dtype, device=change.device)
         slopes = _slopes(read, read.reference + share[:, None, None] * change, directions)
         found = found + np.einsum("usk,s->uk", slopes.double().cpu().numpy(), weights[start : start + size] / 2)
+        tell(min(1.0, (start + size) / steps))
     return found
 
 

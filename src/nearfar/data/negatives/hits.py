@@ -32,7 +32,7 @@ class Searcher(Protocol):
         """The `depth` best candidates of a run of queries."""
 
     def pair_scores(self, queries: Ids, places: Ids) -> Scores:
-        """``(p,)``: the score of query ``queries[i]`` with the candidate at ``places[i]``, in the unit of `top`."""
+        """``(p,)``: the score of query ``queries[i]``, rising, with the candidate at ``places[i]``, in `top`'s unit."""
 
 
 def in_order(places: Ids, scores: Scores) -> Hits:

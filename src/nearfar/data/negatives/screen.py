@@ -15,8 +15,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-ROWS, RUN = 256, 96 * 1024
-"""Queries and candidates of one product: 24 MiB of scores, which the allocator keeps at hand."""
+ROWS, RUN = 256, 120 * 1024
+"""Queries and candidates of one product: 30 MiB of scores, which the allocator keeps at hand (up to 32)."""
 
 GROUP = 16
 """Candidates of which only the best is looked at first."""

@@ -7,6 +7,7 @@ full, and nothing else can belong to the answer. So the answer is that of compar
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,6 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding
 
 from nearfar.data.negatives.hits import Hits, Ids, Scores, in_order
 from nearfar.data.negatives.screen import GROUP, HALF, ROWS, RUN, Asked, Packed, rotation, worth
@@ -32,9 +32,6 @@ PLAIN, SLACK = 16_384, 8
 """Candidates of a product in float32, and how many more than asked for are kept: its shape decides its last digits."""
 
 MEMBERS = torch.arange(GROUP, dtype=torch.uint8)[:, None]
-
-PAIRS = 1024
-"""Pairs whose cosines are worked out at a time, in the cache."""
 
 
 @dataclass(frozen=True)
@@ -125,24 +122,28 @@ class _Near:
         """Put what is nearer into the best so far, both ``(r, depth)``; ``(r,)`` whether that is sure to be all."""
         rough = self.run.scores(self.asked)[: len(self.queries)].view(len(self.queries), GROUP, -1)
         groups = rough.amax(1)
-        bar = scores[:, -1] if bool((places[:, -1] >= 0).all()) else self._bar(rough, groups, places.shape[1])
-        row, place, sure = self._survivors(rough, groups, bar)
+        led = self._lead_(rough, groups, places, scores) if places[0, 0] < 0 else torch.tensor(True)
+        row, place, sure = self._survivors(rough, groups, scores.amin(1))
         exact = pair_cosines(self.queries, self.candidates, row, place)
-        column = torch.arange(len(row)) - torch.searchsorted(row, torch.arange(len(bar)))[row]
+        column = torch.arange(len(row)) - torch.searchsorted(row, torch.arange(len(sure)))[row]
         wide = int(column.max()) + 1 if len(column) else 0
-        new, at = torch.full((len(bar), wide), -torch.inf), torch.full((len(bar), wide), -1)
+        new, at = torch.full((len(sure), wide), -torch.inf), torch.full((len(sure), wide), -1)
         new[row, column], at[row, column] = exact, place
         scores[:], places[:] = _best(torch.cat([scores, new], 1), torch.cat([places, at], 1), scores.shape[1])
-        return sure
+        return sure & led
 
-    def _bar(self, rough: Tensor, groups: Tensor, depth: int) -> Tensor:
-        """``(r,)``: a cosine that `depth` candidates reach, the best ones of the best groups."""
-        group = groups.topk(depth, sorted=False).indices
-        is_best = rough.gather(2, group[:, None].expand(-1, GROUP, -1)) == groups.gather(1, group)[:, None]
-        member = (is_best * MEMBERS).amax(1).long()  # a quarter of the time of argmax
-        place = (self.run.start + member * groups.shape[1] + group).clamp_(max=len(self.candidates) - 1)
-        rows = torch.arange(len(groups)).repeat_interleave(depth)
-        return pair_cosines(self.queries, self.candidates, rows, place.flatten()).view_as(place).amin(1)
+    def _lead_(self, rough: Tensor, groups: Tensor, places: Tensor, scores: Tensor) -> Tensor:
+        """Begin with the best ones of the best groups, and strike them off; ``(r,)`` whether these are candidates."""
+        best, group = groups.topk(places.shape[1], sorted=False)
+        members = rough.gather(2, group[:, None].expand(-1, GROUP, -1))
+        member = ((members == best[:, None]) * MEMBERS).amax(1)  # a quarter of the time of argmax
+        at = member.long() * groups.shape[1] + group
+        rough.flatten(1).scatter_(1, at, 0)
+        groups.scatter_(1, group, members.mul_(member[:, None] != MEMBERS).amax(1))
+        places[:] = (self.run.start + at).clamp_(max=len(self.candidates) - 1)
+        rows = torch.arange(len(places)).repeat_interleave(places.shape[1])
+        scores[:] = pair_cosines(self.queries, self.candidates, rows, places.flatten()).view_as(places)
+        return best.amin(1) > 0
 
     def _survivors(self, rough: Tensor, groups: Tensor, bar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rows ``(s,)``, rising, and places of what may reach the bar; ``(r,)`` whether these are all of a row."""
@@ -150,10 +151,10 @@ class _Near:
         least = ((bar - own - self.asked.lengths * self.run.wrong.max()) / steps - HALF).ceil_().clamp_(0, 255)
         least = least.to(torch.uint8)
         row, group = (groups >= least[:, None]).nonzero().unbind(1)
-        sure = torch.bincount(row, minlength=len(bar)) <= DOUBTFUL
+        sure = (torch.bincount(row, minlength=len(bar)) <= DOUBTFUL) & (least > 0)  # what was struck off has 0
         if not bool(sure.all()):
             row, group = row[sure[row]], group[sure[row]]
-        scores = rough[row, :, group]
+        scores = rough.transpose(1, 2)[row, group]
         at, member = (scores >= least[row, None]).nonzero().unbind(1)
         row, place = row[at], member * groups.shape[1] + group[at]
         most = (scores[at, member] + HALF) * steps[row] + own[row] + self.asked.lengths[row] * self.run.wrong[place]
@@ -163,21 +164,24 @@ class _Near:
 
 
 def _best(scores: Tensor, places: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` best of each row, or all."""
-    best, at = scores.topk(min(count, scores.shape[1]))
+    """The `count` best of each row, or all, in any order."""
+    best, at = scores.topk(min(count, scores.shape[1]), sorted=False)
     return best, places.gather(1, at)
 
 
 def pair_cosines(first: Tensor, second: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Cosines ``(p,)`` of rows `left` of `first` with rows `right` of `second`.
+    """Cosines ``(p,)`` of rows `left`, rising, of `first` with rows `right` of `second`.
 
     A product of matrices rounds the same two rows differently in another tile; here equal vectors score equally.
     """
-    parts = [
-        embedding(a, first).mul_(embedding(b, second)).sum(1)
-        for a, b in zip(left.split(PAIRS), right.split(PAIRS), strict=True)
-    ]
-    return torch.cat(parts)
+    starts = torch.searchsorted(left.contiguous(), torch.arange(len(first) + 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that its sparse tensors may change
+        pairs = torch.sparse_csr_tensor(
+            starts, right, torch.zeros(len(right)), (len(first), len(second)), check_invariants=False
+        )
+    cosines: Tensor = torch.sparse.sampled_addmm(pairs, first, second.T, beta=0.0).values()
+    return cosines
 
 
 def unit_(vectors: Tensor) -> Tensor:
