@@ -161,6 +161,7 @@ def memory(data: Path) -> None:
         for copy, path in zip(copies, english(data), strict=True):
             copy.symlink_to(path.resolve())
         few, many = made_up(folder / "few.txt", 100), made_up(folder / "many.txt", 400_000)
+        peak(folder, 8, few)  # which may have to compile
         process = peak(folder, 8, few)[0]
         for title, sources, width in (
             ("English", english(data), 100),
