@@ -161,23 +161,35 @@ def clear(room):
 
 
 @compiled
-def learn_anchor(objective, scale, rate, inputs, starts, rows, words, begin, end, candidates, shifts, targets, count,
-                 room, changes, biases, scores, watch):
-    """The step of an anchor, the mean of ``words[begin:end]``; its loss where `watch` asks for it."""
-    first, last = starts[words[begin]], starts[words[begin] + 1]
-    if end - begin == 1 and last - first == 1:  # without a detour over `room`
-        row = np.int64(rows[first])
+def learn_word(objective, scale, rate, inputs, rows, first, last, candidates, shifts, targets, count, room, changes,
+               biases, scores, watch):
+    """The step of one word as an anchor, made of these rows of `inputs`; its loss where `watch` asks for it."""
+    if last - first == 1:
+        row = rows[first]
         return learn(objective, scale, rate, inputs, row, candidates, shifts, targets, count, inputs, row, changes,
                      biases, scores, watch)
+    part = np.float32(1 / math.sqrt(last - first))
     clear(room)
-    for i in range(begin, end):
+    take(inputs, rows, first, last, part, room)
+    loss = learn(objective, scale, rate, room, 0, candidates, shifts, targets, count, room, 1, changes, biases, scores,
+                 watch)
+    give(inputs, rows, first, last, part, room)
+    return loss
+
+
+@compiled
+def learn_mean(objective, scale, rate, inputs, starts, rows, words, found, candidates, shifts, targets, count, room,
+               changes, biases, scores, watch):
+    """The step of the mean of `found` words as an anchor; its loss where `watch` asks for it."""
+    clear(room)
+    for i in range(found):
         first, last = starts[words[i]], starts[words[i] + 1]
-        take(inputs, rows, first, last, np.float32(1 / ((end - begin) * math.sqrt(last - first))), room)
-    loss = learn(objective, scale, rate, room, np.int64(0), candidates, shifts, targets, count, room, np.int64(1),
-                 changes, biases, scores, watch)
-    for i in range(begin, end):
+        take(inputs, rows, first, last, np.float32(1 / (found * math.sqrt(last - first))), room)
+    loss = learn(objective, scale, rate, room, 0, candidates, shifts, targets, count, room, 1, changes, biases, scores,
+                 watch)
+    for i in range(found):
         first, last = starts[words[i]], starts[words[i] + 1]
-        give(inputs, rows, first, last, np.float32(1 / ((end - begin) * math.sqrt(last - first))), room)
+        give(inputs, rows, first, last, np.float32(1 / (found * math.sqrt(last - first))), room)
     return loss
 
 
@@ -210,10 +222,14 @@ def learn_window(inputs, outputs, biases, starts, rows, log_noise, objective, sc
         for t in range(width):
             candidates[j, t] = outputs[target, t]
             changes[j, t] = np.float32(0)
-    step = found if together else 1
-    for i in range(0, found, step):
-        loss += learn_anchor(objective, scale, rate, inputs, starts, rows, words, i, i + step, candidates, shifts,
-                             targets, count, room, changes, biases, scores, watch)
+    if together:
+        loss += learn_mean(objective, scale, rate, inputs, starts, rows, words, found, candidates, shifts, targets,
+                           count, room, changes, biases, scores, watch)
+    else:
+        for i in range(found):
+            word = words[i]
+            loss += learn_word(objective, scale, rate, inputs, rows, starts[word], starts[word + 1], candidates, shifts,
+                               targets, count, room, changes, biases, scores, watch)
     for j in range(count):
         target = targets[j]
         for t in range(width):
