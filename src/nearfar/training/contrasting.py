@@ -97,7 +97,9 @@ def _candidates(columns: Sequence[Tensor]) -> Tensor:
 def _texts(batch: Batch) -> tuple[Tensor, Tensor] | None:
     """An anchor must not be pushed from itself where it is another row's positive; of two views groups see to it."""
     anchors, positives = batch.ids[:2]
-    return None if np.array_equal(anchors, positives) else (torch.from_numpy(anchors), torch.from_numpy(positives))
+    if np.array_equal(anchors, positives) or not np.isin(anchors, positives).any():
+        return None
+    return torch.from_numpy(anchors), torch.from_numpy(positives)
 
 
 def _negative_groups(batch: Batch, groups: Ids) -> Tensor | None:
