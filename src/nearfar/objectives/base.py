@@ -72,8 +72,9 @@ class RowLoss:
         Raises:
             ValueError: the equation is not made for this kind of contrast.
         """
+        contrast = prepared(self, contrast)
         with full_precision(contrast):
-            return self.of_whole(prepared(self, contrast), strip_rows)
+            return self.of_whole(contrast, strip_rows)
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         """The loss of the whole batch's contrast."""
