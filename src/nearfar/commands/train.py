@@ -271,19 +271,19 @@ def watching() -> Iterator[Callable[[Step], None]]:
 
         def watch(step: Step) -> None:
             nonlocal inside
-            inside = inside if step.reading is None else _inside(step.reading)
-            fields: dict[str, Any] = {"loss": step.loss, "rate": step.rows_per_second, "inside": inside}
+            fields: dict[str, Any] = {"loss": step.loss, "rate": step.rows_per_second}
+            if step.reading is not None:
+                inside = fields["inside"] = _inside(step.reading)
             for warning in step.warnings:
                 console.print(f"step {step.number}: warning: {warning}", markup=False, style="yellow")
             if step.note:
                 console.print(f"step {step.number}: {step.note}", markup=False)
             if step.measurements:
                 fields["latest"] = "  ".join(brief(m) for m in step.measurements)
-                console.print(
-                    f"step {step.number} ({step.progress:.0%})  loss {step.loss:.4f}"
-                    f"  {step.rows_per_second:,.0f} rows/s  {inside}  {fields['latest']}",
-                    markup=False,
-                )
+                done = f"step {step.number} ({step.progress:.0%})"
+                figures = (f"loss {step.loss:.4f}", f"{step.rows_per_second:,.0f} rows/s", inside, fields["latest"])
+                console.print("  ".join((done, *filter(None, figures))), markup=False)
+                inside = ""  # of an earlier step by the next line
             bar.update(task, completed=step.progress, **fields)
 
         yield watch
