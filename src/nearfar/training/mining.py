@@ -59,7 +59,7 @@ class Miner:
         self.encoder, self.every, self.settings = encoder, settings.mine_every, settings
         pairs = [one for one in sources if isinstance(one, Tokenised) and one.table.kind == one.kind == "pairs"]
         if self.every and not pairs:
-            raise InputError(f"mine_every: found {self.every}, wanted none: no table has pairs to mine negatives of")
+            raise InputError(f"mine_every: found {self.every}, wanted none, as there are no pairs to mine negatives of")
         self.mines = [_Mine.of(source) for source in pairs] if self.every else []
 
     def refresh(self, step: int) -> str:

@@ -38,7 +38,7 @@ def _path_picture(readings: Readings) -> Picture | None:
         return None
     return Picture(
         "Alignment and uniformity",
-        path_chart(path, x="alignment (near texts: 0 is best)", y="uniformity (all texts: lower is more even)"),
+        path_chart(path, x="alignment (0 is best)", y="uniformity (lower: more even)"),
         "The way of the space from step to step, darker later: to the left near texts come together, down all texts "
         "spread over the sphere. A run that ends at the upper left has collapsed.",
         f"From {path[0][0]:.2f} and {path[0][1]:.2f} to {path[-1][0]:.2f} and {path[-1][1]:.2f}.",
