@@ -13,6 +13,7 @@ from nearfar.encoders.base import Change
 from nearfar.encoders.parts import as_parts, gathered
 from nearfar.encoders.tokens import Tokens
 from nearfar.encoders.transformer import VECTORS, TransformerEncoder, adamw
+from nearfar.execution.cached import run_again
 from nearfar.execution.encode import chunk_sizes
 from nearfar.execution.features import Bags, Padded, rows_of
 from nearfar.execution.replay import State
@@ -101,7 +102,8 @@ def replayed(model: SentenceTransformer, features: Mapping[str, Any], chunk_toke
         with torch.no_grad(), states[-1].autocast():
             parts.append(_encoded(model, rows, chunk))
     passes = _Passes(model, rows, chunks, states)
-    values: Tensor = _Replayed.apply(torch.zeros((), requires_grad=True), torch.cat(parts), passes)  # type: ignore[no-untyped-call]
+    trigger = torch.zeros((), requires_grad=True)  # the parameters get their gradients past autograd's graph
+    values = run_again(torch.cat(parts), passes.pull_back, [trigger])
     place = torch.empty_like(order)
     place[order] = torch.arange(len(order))
     return values[place.to(values.device)]
@@ -115,27 +117,14 @@ class _Passes:
     ) -> None:
         self.model, self.rows, self.chunks, self.states = model, rows, chunks, states
 
-    def pull_back(self, gradient: Tensor) -> None:
+    def pull_back(self, gradient: Tensor) -> tuple[None]:
         slopes = gradient.split([len(chunk) for chunk in self.chunks])
         for chunk, state, slope in zip(self.chunks, self.states, slopes, strict=True):
             with torch.enable_grad(), state.again():
                 values = _encoded(self.model, self.rows, chunk)
             # FSDP takes the mean over ranks, but each holds its own rows' share of one gradient.
             torch.autograd.backward(values, slope * distributed.get_world_size())
-
-
-class _Replayed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, trigger: Tensor, values: Tensor, passes: _Passes) -> Tensor:
-        ctx.passes = passes
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None]:
-        if torch.is_grad_enabled():
-            raise RuntimeError("a sharded encoder is differentiable once (found create_graph=True)")
-        ctx.passes.pull_back(gradient)
-        return None, None, None
+        return (None,)
 
 
 def _encoded(model: SentenceTransformer, rows: Padded | Bags, chunk: Tensor) -> Tensor:
