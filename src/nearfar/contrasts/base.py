@@ -87,13 +87,13 @@ class Recipe:
 
     Attributes:
         make: the constructor.
-        embeddings: its arguments that lie in the space, by name.
+        embeddings: its arguments that lie in the space, by name: tensors, or tuples of tensors.
         others: its other arguments; those that are tensors, or tuples of tensors, go by rows too.
         replicated: names of arguments that are the same on every rank.
     """
 
     make: Callable[..., Contrast]
-    embeddings: Mapping[str, Tensor | None]
+    embeddings: Mapping[str, Any]
     others: Mapping[str, Any] = field(default_factory=dict)
     replicated: frozenset[str] = frozenset()
 
@@ -126,7 +126,7 @@ class Contrast:
         relation: maps a run of rows to its `Strip`.
         kind: the constructor's name, for messages and for objectives that are bound to some.
         recipe: how it was made.
-        own: ``(N, k, d)`` or None: candidates that only their anchor sees.
+        own: candidates that only their anchor sees, parts ``(N, k, d)`` in the order of their columns; or None.
         weights: ``(N,)`` or None: how much each anchor's row counts in the mean.
         transpose: makes the contrast from the candidates' side, every positive anchored in turn; None where both sides
             are the same items, so that it would be this contrast again, or where there is no other side.
@@ -145,7 +145,7 @@ class Contrast:
     relation: Relation
     kind: str
     recipe: Recipe
-    own: Tensor | None = None
+    own: tuple[Tensor, ...] | None = None
     weights: Tensor | None = None
     transpose: Callable[[], Contrast] | None = None
     paired: bool = False
@@ -160,7 +160,7 @@ class Contrast:
     @property
     def own_count(self) -> int:
         """Candidates that only their anchor sees."""
-        return 0 if self.own is None else self.own.shape[1]
+        return 0 if self.own is None else sum(part.shape[1] for part in self.own)
 
     @property
     def columns(self) -> int:

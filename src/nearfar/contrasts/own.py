@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ def triplets(anchors: Tensor, positives: Tensor, negatives: Tensor, *, weights: 
         lambda rows: Strip(_first_column(rows, anchors), nothing(anchors)),
         "triplets",
         Recipe(triplets, {"anchors": anchors, "positives": positives, "negatives": negatives}, {"weights": weights}),
-        own=torch.cat([positives[:, None], far], dim=1),
+        own=(positives[:, None], far),
         weights=check_weights(weights, len(anchors), anchors),
     )
 
@@ -67,7 +69,7 @@ def judged(first: Tensor, second: Tensor, near: Tensor, *, weights: Tensor | Non
         relation,
         "judged",
         Recipe(judged, {"first": first, "second": second}, {"near": near, "weights": weights}),
-        own=second[:, None],
+        own=(second[:, None],),
         weights=check_weights(weights, len(first), first),
     )
 
@@ -113,7 +115,6 @@ def sampled(
     if (log_noise_positive is None) != (log_noise is None):
         missing = "log_noise" if log_noise is None else "log_noise_positive"
         raise ValueError(f"{missing}: found None, wanted log-probabilities beside the other one")
-    own = positives[:, None] if shared else torch.cat([positives[:, None], noise], dim=1)
     logs = None
     if log_noise_positive is not None and log_noise is not None:
         of_positive = check_numbers("log_noise_positive", log_noise_positive, (count,), anchors)[:, None]
@@ -125,7 +126,7 @@ def sampled(
         lambda rows: Strip(_first_column(rows, anchors), nothing(anchors)),
         "sampled",
         recipe,
-        own=own,
+        own=(positives[:, None],) if shared else (positives[:, None], noise),
         weights=check_weights(weights, count, anchors),
         log_noise=logs,
     )
@@ -159,12 +160,15 @@ def _in_batch(recipe: Recipe) -> Contrast:
     )
 
 
-def graded(first: Tensor, second: Tensor, scores: Tensor, *, weights: Tensor | None = None) -> Contrast:
+def graded(
+    first: Tensor, second: Tensor | Sequence[Tensor], scores: Tensor, *, weights: Tensor | None = None
+) -> Contrast:
     """Pairs with a graded nearness, by a person's or a teacher's score; none is near or far as such.
 
     Args:
         first: ``(N, d)``.
-        second: ``(N, d)`` with scores ``(N,)``, or ``(N, k, d)`` with scores ``(N, k)``: k candidates for each.
+        second: ``(N, d)`` with scores ``(N,)``, or ``(N, k, d)`` with scores ``(N, k)``: k candidates for each; or
+            several of either, one after another.
         scores: larger is nearer, in any unit.
         weights: ``(N,)``, per row of `first`.
 
@@ -172,17 +176,24 @@ def graded(first: Tensor, second: Tensor, scores: Tensor, *, weights: Tensor | N
         ValueError: a shape, dtype or value is wrong; the message names the argument.
     """
     check_embeddings("first", first)
-    own = check_own("second", second, first)
-    grades = check_numbers("scores", scores, tuple(second.shape[:-1]), first)
+    several = isinstance(second, Sequence) and not isinstance(second, Tensor)
+    parts = tuple(second) if several else (second,)
+    if not parts:
+        raise ValueError("second: found no tensor, wanted one at least")
+    own = tuple(check_own("second", part, first) for part in parts)
+    count = len(first), sum(part.shape[1] for part in own)
+    grades = check_numbers("scores", scores, count if several else tuple(parts[0].shape[:-1]), first)
     return Contrast(
         first,
         first[:0],
         lambda rows: Strip(_no_places(rows, first), nothing(first)),
         "graded",
-        Recipe(graded, {"first": first, "second": second}, {"scores": scores, "weights": weights}),
+        Recipe(
+            graded, {"first": first, "second": parts if several else second}, {"scores": scores, "weights": weights}
+        ),
         own=own,
         weights=check_weights(weights, len(first), first),
-        scores=grades.reshape(own.shape[:2]),
+        scores=grades.reshape(count),
     )
 
 

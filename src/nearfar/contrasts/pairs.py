@@ -78,7 +78,7 @@ def pairs(
         relation,
         "pairs",
         Recipe(pairs, embeddings | {"queue": queue}, others),
-        own=own,
+        own=None if own is None else (own,),
         weights=check_weights(weights, count, anchors),
         transpose=partial(pairs, positives, anchors, texts=met and met[::-1], guide=guide and guide[1::-1], **options),
         paired=guide is None and own is None,

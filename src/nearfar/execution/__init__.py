@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from nearfar.execution.log_sums import LogSums, log_sums
-from nearfar.execution.own import own_distances, own_dots
+from nearfar.execution.own import Given, MakeOwn, OwnDistances, OwnDots, own_table
 from nearfar.execution.ranks import whole_batch
 from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, hide_, inverse_lengths, with_columns
 from nearfar.execution.settings import execution, rows_per_strip
@@ -20,8 +20,12 @@ __all__ = [
     "Cosines",
     "Distances",
     "Dots",
+    "Given",
     "LogSums",
+    "MakeOwn",
     "MakeScores",
+    "OwnDistances",
+    "OwnDots",
     "RowObjective",
     "Task",
     "Terms",
@@ -33,8 +37,7 @@ __all__ = [
     "log_shares_",
     "log_sums",
     "mean_over_rows",
-    "own_distances",
-    "own_dots",
+    "own_table",
     "rows_per_strip",
     "total_of_rows",
     "whole_batch",

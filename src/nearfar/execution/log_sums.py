@@ -54,7 +54,7 @@ class Slopes:
 
 def log_sums(
     contrast: Contrast,
-    tensors: tuple[Tensor, Tensor, Tensor],
+    tensors: tuple[Tensor, ...],
     make_scores: MakeScores,
     strip_rows: int | None,
     *,
@@ -64,7 +64,7 @@ def log_sums(
 
     Args:
         contrast: the relation.
-        tensors: anchors, shared and own candidates, as the scores want them; the same tensor twice if mirrored.
+        tensors: what the scores are made of, see `MakeScores`; the same tensor twice if mirrored.
         make_scores: of the tensors.
         strip_rows: rows at a time, or None.
         of_columns: whether sums of columns are wanted. Without them `one_strip` must hold, or the contrast be mirrored.
@@ -172,7 +172,7 @@ class _Plain:
         rows_sum[part.rows], of_columns = sums(part.room, 0)
         torch.logaddexp(columns_sum, of_columns, out=columns_sum)
 
-    def pull(self, make: MakeScores, tensors: list[Tensor], slopes: Slopes) -> tuple[Tensor, Tensor, Tensor]:
+    def pull(self, make: MakeScores, tensors: list[Tensor], slopes: Slopes) -> tuple[Tensor, ...]:
         """The gradients of the tensors."""
         if self.kept is not None:
             (scores, part), self.kept = self.kept, None
@@ -185,9 +185,8 @@ class _Plain:
                 if self.as_shares:  # a backward pass that is repeated gives the same to the last digit
                     log_shares_(part.room)
                 self.pull_part(scores, part, slopes)
-        gradients = scores.gradients()
-        total_over_ranks_(*gradients)
-        return gradients
+        total_over_ranks_(*scores.room())
+        return scores.gradients()
 
     def pull_part(self, scores: Scores, part: Part, slopes: Slopes) -> None:
         """Pull by one strip of far scores, or of their shares in their rows."""

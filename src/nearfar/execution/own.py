@@ -2,49 +2,112 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 
-def own_dots(anchors: Tensor, own: Tensor) -> Tensor:
-    """``<x_i, c_ij>`` of anchors ``(N, d)`` and own candidates ``(N, k, d)``."""
-    scores: Tensor = _Dots.apply(anchors, own)  # type: ignore[no-untyped-call]
+class Own(Protocol):
+    """A table of scores and its way back to what it was made of."""
+
+    def table(self) -> Tensor:
+        """The scores ``(N, k)``, for the caller to overwrite."""
+
+    def pull(self, slopes: Tensor) -> tuple[Tensor, ...]:
+        """The gradients of what the scores were made of, from slopes ``(N, k)``; once."""
+
+
+MakeOwn = Callable[..., Own]
+"""Makes a table of anchors ``(N, d)`` and of parts ``(N, k, d)`` of their candidates, without a graph."""
+
+
+class Given:
+    """Scores that are there already."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        (self.scores,) = tensors
+
+    def table(self) -> Tensor:
+        return self.scores.clone()
+
+    def pull(self, slopes: Tensor) -> tuple[Tensor, ...]:
+        return (slopes,)
+
+
+class OwnDots:
+    """``scale * <x_i, c_ij> - less_ij``, a candidate of all rows at a time: no product of ``(N, k, d)`` is stored."""
+
+    def __init__(self, tensors: Sequence[Tensor], *, scale: float = 1.0, less: Tensor | None = None) -> None:
+        self.anchors, *self.parts = tensors
+        self.scale, self.less = scale, less
+
+    def table(self) -> Tensor:
+        dots = [torch.linalg.vecdot(self.anchors, own) for part in self.parts for own in part.unbind(1)]
+        scores = torch.stack(dots, 1)
+        if self.scale != 1.0:
+            scores.mul_(self.scale)
+        return scores if self.less is None else scores.sub_(self.less.to(scores))
+
+    def pull(self, slopes: Tensor) -> tuple[Tensor, ...]:
+        if self.scale != 1.0:
+            slopes = slopes * self.scale
+        for_anchors = torch.zeros_like(self.anchors)
+        gradients = []
+        for part, slope in zip(self.parts, _of_parts(slopes, self.parts), strict=True):
+            for own, each in zip(part.unbind(1), slope.unbind(1), strict=True):
+                for_anchors.addcmul_(own, each)
+            gradients.append(self.anchors[:, None] * slope)
+        return for_anchors, *gradients
+
+
+class OwnDistances:
+    """``-scale * D^2``, or ``-D`` with `root`; D = 0 has gradient 0."""
+
+    def __init__(self, tensors: Sequence[Tensor], *, scale: float = 1.0, root: bool = False) -> None:
+        anchors, *parts = tensors
+        self.scale, self.root = scale, root
+        self.apart = [anchors[:, None] - part for part in parts]
+        lengths = [torch.linalg.vector_norm(apart, dim=-1) for apart in self.apart]
+        self.lengths = lengths[0] if len(lengths) == 1 else torch.cat(lengths, 1)
+
+    def table(self) -> Tensor:
+        return self.lengths.neg() if self.root else self.lengths.square().mul_(-self.scale)
+
+    def pull(self, slopes: Tensor) -> tuple[Tensor, ...]:
+        same = self.lengths == 0
+        slopes = (slopes / self.lengths).masked_fill_(same, 0) if self.root else slopes * (2 * self.scale)
+        gradients = [apart.mul_(slope) for apart, slope in zip(self.apart, _of_parts(slopes, self.apart), strict=True)]
+        first, *others = (own for gradient in gradients for own in gradient.unbind(1))
+        for_anchors = first.neg()
+        for own in others:
+            for_anchors.sub_(own)
+        return for_anchors, *gradients
+
+
+def own_table(make: MakeOwn, tensors: Sequence[Tensor]) -> Tensor:
+    """The scores ``(N, k)``, differentiable once."""
+    if make is Given:
+        return tensors[0]
+    scores: Tensor = _Table.apply(make, *tensors)  # type: ignore[no-untyped-call]
     return scores
 
 
-def own_distances(anchors: Tensor, own: Tensor, *, root: bool = False) -> Tensor:
-    """``-D^2``, or ``-D`` with `root`; D = 0 has gradient 0."""
-    scores: Tensor = _Distances.apply(anchors, own, root)  # type: ignore[no-untyped-call]
-    return scores
-
-
-class _Dots(torch.autograd.Function):
+class _Table(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, anchors: Tensor, own: Tensor) -> Tensor:
-        ctx.save_for_backward(anchors, own)
-        scores: Tensor = torch.linalg.vecdot(anchors[:, None], own)
-        return scores
+    def forward(ctx: Any, make: MakeOwn, *tensors: Tensor) -> Tensor:
+        ctx.make = make
+        ctx.save_for_backward(*tensors)
+        return make(tensors).table()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, Tensor]:
-        anchors, own = ctx.saved_tensors
-        return torch.einsum("nk,nkd->nd", slopes, own), slopes[..., None] * anchors[:, None]
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *ctx.make(ctx.saved_tensors).pull(slopes)
 
 
-class _Distances(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, own: Tensor, root: bool) -> Tensor:
-        apart = anchors[:, None] - own
-        distances: Tensor = torch.linalg.vector_norm(apart, dim=-1)
-        ctx.save_for_backward(apart, distances if root else None)
-        return distances.neg_() if root else distances.square_().neg_()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, Tensor, None]:
-        apart, scores = ctx.saved_tensors
-        slopes = 2 * slopes if scores is None else (slopes / -scores).masked_fill_(scores == 0, 0)
-        return torch.einsum("nk,nkd->nd", slopes, apart).neg_(), slopes[..., None] * apart, None
+def _of_parts(slopes: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The slopes ``(N, k, 1)`` of each part."""
+    slopes = slopes[..., None]
+    return (slopes,) if len(parts) == 1 else slopes.split([part.shape[1] for part in parts], 1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Index
+from nearfar.execution.own import Given, MakeOwn, Own
 
 
 class Scores(Protocol):
@@ -27,21 +28,30 @@ class Scores(Protocol):
         The first `skip` columns pull at the rows alone, not at their candidates. `slopes` may be overwritten.
         """
 
-    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradients of anchors, shared candidates and own scores, once all is pulled."""
+    @property
+    def own(self) -> Own:
+        """The table of own candidates' scores."""
+
+    def room(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Where what is pulled at anchors, shared candidates and own scores is summed up: for a sum over ranks."""
+
+    def gradients(self, factor: Tensor | float = 1.0) -> tuple[Tensor, ...]:
+        """The gradients of the tensors times a number, once all is pulled."""
 
 
 MakeScores = Callable[[Sequence[Tensor]], Scores]
-"""Makes scores of tensors without a graph: anchors ``(N, d)`` and shared candidates ``(M, d)`` as embeddings, own ones
-as the table ``(N, k)`` of their scores."""
+"""Makes scores of tensors without a graph: anchors ``(N, d)``, shared candidates ``(M, d)``, and what the table of own
+ones is made of."""
 
 
 class Dots:
     """Scores ``<x_i, c_j>``."""
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self.anchors, self.shared, self.own = tensors
-        self.width = self.own.shape[1]
+    def __init__(self, tensors: Sequence[Tensor], *, own: MakeOwn = Given) -> None:
+        self.anchors, self.shared, *of_own = tensors
+        self.own = own(of_own)
+        self.table = self.own.table()
+        self.width = self.table.shape[1]
         self.here = self.anchors
         self._gradients: tuple[Tensor, Tensor, Tensor] | None = None
 
@@ -51,13 +61,16 @@ class Dots:
 
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
         if self.width:
-            out[:, : self.width] = self.own[rows]
+            out[:, : self.width] = self.table[rows]
         if len(self.shared):
             self.here = self.rows(rows)
             torch.mm(self.here, self.shared[start:].T, out=out[:, self.width :])
         hide_(out, ignored)
 
     def pull(self, rows: slice, slopes: Tensor, factor: Tensor | None, start: int = 0, skip: int = 0) -> None:
+        if self._gradients is None and len(slopes) == len(self.anchors) and not start and not skip:
+            self._gradients = self._at_once(slopes, factor)
+            return
         for_anchors, for_shared, for_own = self.room()
         if self.width:
             for_own[rows] = _scaled(slopes[:, : self.width], factor)
@@ -69,14 +82,25 @@ class Dots:
             if factor is not None:
                 pulled.mul_(factor[:, None])
 
+    def _at_once(self, slopes: Tensor, factor: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients of a strip of all rows: products that need no room to be summed up in."""
+        for_own = _scaled(slopes[:, : self.width], factor).clone()
+        slopes = slopes[:, self.width :]
+        for_anchors = slopes @ self.shared
+        if factor is not None:
+            for_anchors.mul_(factor[:, None])
+        return for_anchors, slopes.T @ _scaled(self.here, factor), for_own
+
     def room(self) -> tuple[Tensor, Tensor, Tensor]:
         """Where gradients are summed up, made when it is first asked for."""
         if self._gradients is None:
-            self._gradients = torch.zeros_like(self.anchors), torch.zeros_like(self.shared), torch.zeros_like(self.own)
+            anchors, shared, own = (torch.zeros_like(part) for part in (self.anchors, self.shared, self.table))
+            self._gradients = anchors, shared, own
         return self._gradients
 
-    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.room()
+    def gradients(self, factor: Tensor | float = 1.0) -> tuple[Tensor, ...]:
+        for_anchors, for_shared, for_own = (_times_(part, factor) for part in self.room())
+        return for_anchors, for_shared, *self.own.pull(for_own)
 
 
 class Cosines(Dots):
@@ -89,28 +113,29 @@ class Cosines(Dots):
     ROWS = 1024
     """Rows that are worked on at a time."""
 
-    def __init__(self, tensors: Sequence[Tensor], *, scale: float) -> None:
+    def __init__(self, tensors: Sequence[Tensor], *, scale: float, own: MakeOwn = Given) -> None:
         self.scale = scale
-        anchors, shared, own = tensors
+        anchors, shared, *of_own = tensors
         self.mirrored = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
         of_shared = inverse_lengths(shared)
         self.inverse = of_shared if self.mirrored else inverse_lengths(anchors), of_shared
-        super().__init__((anchors, shared * of_shared, own))
+        super().__init__((anchors, shared * of_shared, *of_own), own=own)
 
     def rows(self, rows: slice) -> Tensor:
         if self.mirrored:
             return self.shared[rows] * self.scale
         return self.anchors[rows] * (self.inverse[0][rows] * self.scale)
 
-    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+    def gradients(self, factor: Tensor | float = 1.0) -> tuple[Tensor, ...]:
         # From the gradient g at a row brought to length 1, u, to that at the row: (g - u <u, g>) / |row|.
-        gradients = self.room()
-        for slope, row, inverse in self._some(gradients[0], self.anchors, self.inverse[0]):
+        for_anchors, for_shared, for_own = self.room()
+        for slope, row, inverse in self._some(for_anchors, self.anchors, self.inverse[0]):
             along = torch.linalg.vecdot(row, slope)[:, None] * inverse * inverse
-            slope.addcmul_(row, along, value=-1).mul_(inverse * self.scale)
-        for slope, unit, inverse in self._some(gradients[1], self.shared, self.inverse[1]):
-            slope.addcmul_(unit, torch.linalg.vecdot(unit, slope)[:, None], value=-1).mul_(inverse)
-        return gradients
+            slope.addcmul_(row, along, value=-1).mul_(inverse * (self.scale * factor))
+        for slope, unit, inverse in self._some(for_shared, self.shared, self.inverse[1]):
+            along = torch.linalg.vecdot(unit, slope)[:, None]
+            slope.addcmul_(unit, along, value=-1).mul_(inverse * factor)
+        return for_anchors, for_shared, *self.own.pull(_times_(for_own, factor))
 
     def _some(self, *parts: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Some rows of each at a time."""
@@ -135,8 +160,8 @@ class Distances:
     ENTRIES = 2**14
     """Close entries that are worked out at a time."""
 
-    def __init__(self, tensors: Sequence[Tensor], *, root: bool = False) -> None:
-        anchors, shared, own = tensors
+    def __init__(self, tensors: Sequence[Tensor], *, root: bool = False, own: MakeOwn = Given) -> None:
+        anchors, shared, *of_own = tensors
         self.root = root
         self.close: Index = _no_entries(anchors)
         self.inverse = anchors.new_empty(0)
@@ -150,7 +175,8 @@ class Distances:
         self.bound = self.CLOSE * max(float(lengths.max()), float(lengths_shared.max()))
         left = with_columns(self.anchors, torch.ones_like(lengths), lengths)
         right = with_columns(2 * self.shared, -lengths_shared, -torch.ones_like(lengths_shared))
-        self.dots = Dots((left, right, own))
+        self.dots = Dots((left, right, *of_own), own=own)
+        self.own, self.room = self.dots.own, self.dots.room
 
     def fill(self, rows: slice, out: Tensor, ignored: Index, start: int = 0) -> None:
         self.dots.fill(rows, out, ignored, start)
@@ -179,19 +205,21 @@ class Distances:
             slope = wide[self.close] if factor is None else wide[self.close] * factor[row]
             wide[self.close] = 0
         self.dots.pull(rows, slopes, factor, start, skip)
-        for_anchors, for_shared = (part[:, : self.anchors.shape[1]] for part in self.dots.room()[:2])
+        for_anchors, for_shared = (part[:, : self.anchors.shape[1]] for part in self.room()[:2])
         for part, apart in self._apart(rows, start):
             pulled = apart * slope[part, None]
             for_anchors.index_add_(0, row[part] + rows.start, pulled, alpha=-2)
             both = column[part] >= skip
             for_shared.index_add_(0, column[part][both] + start, pulled[both])  # at 2c
 
-    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        anchors, shared, own = self.dots.room()
+    def gradients(self, factor: Tensor | float = 1.0) -> tuple[Tensor, ...]:
+        anchors, shared, own = self.room()
         width = self.anchors.shape[1]
         anchors = torch.addcmul(anchors[:, :width], self.anchors, anchors[:, width + 1 : width + 2], value=2)
         shared = torch.addcmul(shared[:, :width], self.shared, shared[:, width : width + 1], value=-1)
-        return (anchors.mul_(0.5), shared, own) if self.root else (anchors, shared.mul_(2), own)
+        for_anchors, for_shared = (0.5, 1.0) if self.root else (1.0, 2.0)
+        anchors, shared = _times_(anchors, for_anchors * factor), _times_(shared, for_shared * factor)
+        return anchors, shared, *self.own.pull(_times_(own, factor))
 
     def _apart(self, rows: slice, start: int) -> Iterator[tuple[slice, Tensor]]:
         """``x - c`` of the close entries, some at a time."""
@@ -217,6 +245,10 @@ def hide_(scores: Tensor, entries: Index) -> Tensor:
     if len(entries[0]):
         scores[entries] = -torch.inf
     return scores
+
+
+def _times_(values: Tensor, factor: Tensor | float) -> Tensor:
+    return values if isinstance(factor, float) and factor == 1.0 else values.mul_(factor)
 
 
 def _scaled(rows: Tensor, factor: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ gradient while they are there, and two more products carry it to anchors and can
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
+from nearfar.execution.own import Own
 from nearfar.execution.ranks import my_share, total_over_ranks_
 from nearfar.execution.scores import MakeScores, hide_
 from nearfar.execution.settings import Settings, current, resumed, rows_per_strip
@@ -63,18 +64,18 @@ class Task:
     settings: Settings = field(default_factory=current)
 
 
-def mean_over_rows(task: Task, tensors: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def mean_over_rows(task: Task, tensors: tuple[Tensor, ...]) -> Tensor:
     """sum(weights * total) / sum(weights * weight); 0 where no row counts.
 
     Args:
         task: the equation and the relation.
-        tensors: anchors ``(N, d)``, shared ``(M, d)`` and the scores of own candidates ``(N, k)``.
+        tensors: what the scores are made of, see `MakeScores`.
     """
     value: Tensor = _Mean.apply(task, torch.is_grad_enabled(), *tensors)  # type: ignore[no-untyped-call]
     return value
 
 
-def total_of_rows(task: Task, tensors: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def total_of_rows(task: Task, tensors: tuple[Tensor, ...]) -> Tensor:
     """Each row's weighted total, ``(N,)``; the gradient is worked out in the backward pass, by a second sweep."""
     value: Tensor = _Totals.apply(task, *tensors)  # type: ignore[no-untyped-call]
     return value
@@ -88,9 +89,9 @@ class _Mean(torch.autograd.Function):
         wanted = graph and any(ctx.needs_input_grad)
         terms, gradients = _sweep(task, tensors, task.contrast.weights, wanted)
         weight = terms.weight.sum()
-        share = weight.clamp(min=torch.finfo(weight.dtype).tiny).reciprocal()  # of no row: totals are 0 then
+        share = weight.clamp(min=torch.finfo(weight.dtype).tiny ** 0.5).reciprocal()  # of no row: totals are 0 then
         if wanted:
-            ctx.save_for_backward(*(gradient.mul_(share) for gradient in gradients))
+            ctx.save_for_backward(*gradients(share))
         return terms.total.sum() * share
 
     @staticmethod
@@ -100,7 +101,7 @@ class _Mean(torch.autograd.Function):
         if upstream.device.type == "cpu" and upstream.item() == 1:
             # As in loss.backward(); saves a copy of all gradients.
             return None, None, *ctx.saved_tensors
-        return None, None, *(gradient * upstream for gradient in ctx.saved_tensors)
+        return None, None, *(gradient if gradient is None else gradient * upstream for gradient in ctx.saved_tensors)
 
 
 class _Totals(torch.autograd.Function):
@@ -117,20 +118,21 @@ class _Totals(torch.autograd.Function):
         weights = ctx.task.contrast.weights
         weights = upstream if weights is None else upstream * weights
         with resumed(ctx.task.settings):
-            return None, *_sweep(ctx.task, ctx.saved_tensors, weights, True)[1]
+            return None, *_sweep(ctx.task, ctx.saved_tensors, weights, True)[1](1.0)
 
 
-def _sweep(
-    task: Task, tensors: Sequence[Tensor], weights: Tensor | None, gradient: bool
-) -> tuple[Terms, tuple[Tensor, ...]]:
+Gradients = Callable[[Tensor | float], tuple[Tensor | None, ...]]
+"""Gives the gradients of the tensors times a number; None where nothing is pulled."""
+
+
+def _sweep(task: Task, tensors: Sequence[Tensor], weights: Tensor | None, gradient: bool) -> tuple[Terms, Gradients]:
     """The terms of all rows times their weights and, where asked, the gradients of the sum of their totals."""
-    contrast, table = task.contrast, tensors[2]
-    weights = None if weights is None else weights.to(table)
+    contrast, scores = task.contrast, task.make_scores(tensors)
     if not len(contrast.candidates):
-        return _over_table(task, table, weights)
-    scores = task.make_scores(tensors)
-    total = table.new_zeros(len(contrast))
+        return _over_table(task, scores.own, weights)
+    total = tensors[0].new_zeros(len(contrast))
     weight = torch.zeros_like(total)
+    weights = None if weights is None else weights.to(total)
     for rows, buffer in buffers(contrast, task.strip_rows, total.dtype):
         strip = contrast.relation(rows)
         scores.fill(rows, buffer, strip.ignored)
@@ -140,23 +142,23 @@ def _sweep(
             if weights is not None:
                 factor = weights[rows] if factor is None else factor * weights[rows]
             scores.pull(rows, buffer, factor)
-    gradients = scores.gradients() if gradient else ()
-    total_over_ranks_(total, weight, *gradients)
-    return Terms(total, weight) if weights is None else Terms(total * weights, weight * weights), gradients
+    total_over_ranks_(total, weight, *(scores.room() if gradient else ()))
+    return Terms(total, weight) if weights is None else Terms(total * weights, weight * weights), scores.gradients
 
 
-def _over_table(task: Task, table: Tensor, weights: Tensor | None) -> tuple[Terms, tuple[Tensor, ...]]:
+def _over_table(task: Task, own: Own, weights: Tensor | None) -> tuple[Terms, Gradients]:
     """The same where own candidates are all there is: their table of scores at once, and on every rank alike."""
-    strip = task.contrast.relation(slice(0, len(table)))
-    slopes = hide_(table.clone(), strip.ignored)
-    terms, factor = task.objective.slopes_(slopes, strip)
-    total, weight = terms.total, terms.weight.to(table.dtype)
+    slopes = own.table()
+    strip = task.contrast.relation(slice(0, len(slopes)))
+    terms, factor = task.objective.slopes_(hide_(slopes, strip.ignored), strip)
+    total, weight = terms.total, terms.weight.to(slopes.dtype)
     if factor is not None:
         slopes.mul_(factor[:, None])
     if weights is not None:
+        weights = weights.to(slopes)
         slopes.mul_(weights[:, None])
         total, weight = total * weights, weight * weights
-    return Terms(total, weight), (slopes[:0], slopes[:0], slopes)
+    return Terms(total, weight), lambda times: (None, None, *own.pull(slopes.mul_(times)))
 
 
 def few_scores(contrast: Contrast, strip_rows: int | None) -> bool:
@@ -196,8 +198,8 @@ def _stride(columns: int) -> int:
 
 def blocks(scores: Tensor, entries: int = 2**18) -> Sequence[Tensor]:
     """Runs of rows of about so many entries: what is worked on at a time, so that it stays in the cache."""
-    rows = max(1, entries // max(1, scores.shape[1]))
-    parts: Sequence[Tensor] = (scores,) if len(scores) <= rows else scores.split(rows)
+    count = min(len(scores), round(scores.numel() / entries))
+    parts: Sequence[Tensor] = (scores,) if count < 2 else scores.split(-(-len(scores) // count))
     return parts
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from nearfar.contrasts import Contrast
-from nearfar.execution import Terms, own_dots
-from nearfar.objectives.base import Reduction, check_choice, check_positive, full_precision, prepared, reduced
+from nearfar.contrasts import Contrast, Strip
+from nearfar.execution import Terms
+from nearfar.objectives.base import Reduction, RowLoss, check_choice, check_positive, prepared
 from nearfar.objectives.near import softplus
-from nearfar.objectives.spaces import unit, wide
+from nearfar.objectives.spaces import Space, dot, unit, wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,11 @@ class CoSENTLoss:
         """The loss of a contrast; `strip_rows` changes nothing here."""
         contrast = prepared(self, contrast)
         anchors, own, scores = graded_parts(contrast)
-        similar, scores = (self.similarity(anchors[:, None], own) / self.temperature).flatten(), scores.flatten()
+        similar = torch.cat([self.similarity(anchors[:, None], part) for part in own], dim=1)
+        similar, scores = (similar / self.temperature).flatten(), scores.flatten()
         if contrast.weights is None:
             return _log_one_plus_inversions(similar, -similar, scores)
-        weight = contrast.weights.to(similar).repeat_interleave(own.shape[1])
+        weight = contrast.weights.to(similar).repeat_interleave(contrast.own_count)
         some = weight > 0  # the log of 0 has no gradient
         similar, log_weight = similar[some], weight[some].log()
         return _log_one_plus_inversions(similar + log_weight, log_weight - similar, scores[some])
@@ -89,7 +90,7 @@ class AnglELoss(CoSENTLoss):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarginMSELoss:
+class MarginMSELoss(RowLoss):
     """Margin-MSE: differences of scores as a teacher has them.
 
         loss_i = mean over b of ((s_i1 - s_ib) - (t_i1 - t_ib))^2,  b = 2 .. k, dot products
@@ -109,30 +110,30 @@ class MarginMSELoss:
     equation: ClassVar[str] = "((s_1 - s_b) - (t_1 - t_b))^2"
     source: ClassVar[str] = "Hofstatter et al. 2020"
     contrasts: ClassVar[tuple[str, ...]] = ("graded",)
-    by_direction: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
 
-    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
-        """The loss of a contrast; `strip_rows` changes nothing here."""
-        contrast = prepared(self, contrast)
-        anchors, own, scores = graded_parts(contrast)
-        if own.shape[1] < 2:
+    def space(self, contrast: Contrast) -> Space:
+        if contrast.own_count < 2:
             raise ValueError("MarginMSELoss: second: found one candidate a row, wanted (N, k, d) with k from 2 up")
-        with full_precision(contrast):
-            dots = own_dots(anchors, own)
-        gap = (dots[:, :1] - dots[:, 1:]) - (scores[:, :1] - scores[:, 1:])
-        total = gap.square().sum(1)
-        return reduced(Terms(total, torch.full_like(total, gap.shape[1])), contrast, self.reduction)
+        assert contrast.scores is not None
+        return dot(contrast, less=contrast.scores)
+
+    def slopes_(self, scores: Tensor, strip: Strip) -> tuple[Terms, Tensor | None]:
+        gaps = scores[:, :1] - scores[:, 1:]
+        total = torch.linalg.vecdot(gaps, gaps)
+        torch.mul(gaps, -2, out=scores[:, 1:])
+        torch.sum(2 * gaps, 1, out=scores[:, 0])
+        return Terms(total, torch.full_like(total, gaps.shape[1])), None
 
 
-def graded_parts(contrast: Contrast) -> tuple[Tensor, Tensor, Tensor]:
-    """Anchors, own candidates and their scores, in float32 at least."""
+def graded_parts(contrast: Contrast) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+    """Anchors, the parts of own candidates and their scores, in float32 at least."""
     assert contrast.own is not None
     assert contrast.scores is not None
     anchors = wide(contrast.anchors)
-    return anchors, wide(contrast.own), contrast.scores.to(anchors)
+    return anchors, tuple(wide(part) for part in contrast.own), contrast.scores.to(anchors)
 
 
 def _halves(rows: Tensor) -> tuple[Tensor, ...]:

@@ -33,7 +33,7 @@ class LogisticLoss(PairwiseLoss):
         scores.sigmoid_()
         if fours:
             p = scores[:, :fours].chunk(4, dim=1)
-            total -= torch.log1p(-_either(_either(p[0], p[1]), _either(p[2], p[3]))).sum(1)
+            total -= torch.log1p(_either(_either(p[0], p[1]), _either(p[2], p[3])).neg_()).sum(1)
         return total
 
 
@@ -158,5 +158,5 @@ class SigmoidLoss(nn.Module, LogisticLoss):
 
 
 def _either(p: Tensor, q: Tensor) -> Tensor:
-    """1 - (1 - p) (1 - q), without a small one lost to rounding."""
-    return torch.addcmul(p + q, p, q, value=-1)
+    """1 - (1 - p) (1 - q), without a small one lost to rounding: p, and q of the way from there to 1."""
+    return torch.lerp(p, p.new_ones(()), q)

@@ -234,7 +234,8 @@ class NPairLoss(SoftmaxLoss):
         # Numbered as one list: own candidates row by row, then the shared ones.
         of_anchors, norms = (wide(part).square().sum(-1) for part in (contrast.anchors, contrast.candidates))
         if contrast.own is not None:
-            norms = torch.cat([wide(contrast.own).square().sum(-1).flatten(), norms])
+            of_own = torch.cat([wide(part).square().sum(-1) for part in contrast.own], dim=1)
+            norms = torch.cat([of_own.flatten(), norms])
         k, row = contrast.own_count, torch.arange(len(contrast), device=norms.device)[:, None]
         number = torch.where(places.columns < k, row * k, k * (len(contrast) - 1)) + places.columns
         near = Near(norms[number], places)

@@ -86,12 +86,12 @@ class Contrasting:
         return list(torch.split(whole, [len(column) for column in columns]))
 
 
-def _candidates(columns: Sequence[Tensor]) -> Tensor:
-    """Each row's candidates: ``(n, d)`` the only ones, or ``(n, 1 + k, d)`` a positive and k negatives."""
+def _candidates(columns: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    """Each row's candidates ``(n, d)``: the only ones, or a positive and k negatives."""
     if len(columns) == 1:
         return columns[0]
     positives, negatives = columns
-    return torch.cat([positives[:, None], negatives.view(-1, *positives.shape).transpose(0, 1)], dim=1)
+    return positives, *negatives.view(-1, *positives.shape)
 
 
 def _texts(batch: Batch) -> tuple[Tensor, Tensor] | None:
