@@ -258,7 +258,7 @@ def sentence_transformers(rows: int, width: int) -> dict[str, Pair]:
             [a, b],
         ),
         "MarginMSE": (
-            of(nf.MarginMSELoss(), lambda: nf.graded(a, torch.stack([b, c], 1), margins)),
+            of(nf.MarginMSELoss(), lambda: nf.graded(a, [b, c], margins)),
             by(losses.MarginMSELoss(model), [a, b, c], margins[:, 0] - margins[:, 1]),
             [a, b, c],
         ),

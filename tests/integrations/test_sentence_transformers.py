@@ -243,7 +243,7 @@ def test_the_contrast_that_an_objective_is_made_for(
     (contrast,) = seen
     assert contrast.kind == kind
     torch.testing.assert_close(contrast.anchors, embedded[0], rtol=0, atol=1e-6)
-    torch.testing.assert_close(contrast.own, torch.stack(embedded[1:], dim=1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(torch.cat(contrast.own, 1), torch.stack(embedded[1:], dim=1), rtol=0, atol=1e-6)
     if kind == "graded":
         assert contrast.scores.flatten().tolist() == torch.tensor(columns["label"]).float().flatten().tolist()
     if kind == "judged":

@@ -30,14 +30,19 @@ class Places:
     @cached_property
     def count(self) -> Tensor:
         """``(r,)``: near candidates of each row."""
-        if self.real is None:
-            return self.columns.new_full((len(self.columns),), self.columns.shape[1])
-        return self.real.sum(1)
+        rows, width = self.columns.shape
+        return self.columns.new_full((rows,), width) if self.real is None else self.real.sum(1)
+
+    @cached_property
+    def unreal(self) -> Tensor:
+        """``(r, k)``: what fills up, where there is any."""
+        assert self.real is not None
+        return ~self.real
 
     def of(self, scores: Tensor) -> Tensor:
         """Their scores ``(r, k)``, 0 where not real."""
         found = scores.gather(1, self.columns)
-        return found if self.real is None else found.masked_fill(~self.real, 0)
+        return found if self.real is None else found.masked_fill(self.unreal, 0)
 
     def take_(self, scores: Tensor) -> Tensor:
         """Their scores ``(r, k)``, 0 where not real; the strip has -inf in their place from now on."""
@@ -46,7 +51,7 @@ class Places:
             scores.scatter_(1, self.columns, -torch.inf)
             return found
         scores.scatter_(1, self.columns, found.masked_fill(self.real, -torch.inf))
-        return found.masked_fill_(~self.real, 0)
+        return found.masked_fill_(self.unreal, 0)
 
     def put_(self, scores: Tensor, values: Tensor) -> None:
         """Write their values ``(r, k)`` into the strip."""
@@ -71,10 +76,16 @@ class Strip:
     near: Places
     ignored: Index
 
+    def seen_count(self, columns: int) -> Tensor:
+        """``(r,)``: how many of so many columns are near or far."""
+        rows = self.near.columns.shape[0]
+        if self.ignored[0].numel():
+            return columns - torch.bincount(self.ignored[0], minlength=rows)
+        return self.near.columns.new_full((rows,), columns)
+
     def far_count(self, columns: int) -> Tensor:
         """``(r,)``: how many of so many columns are far."""
-        far = columns - self.near.count
-        return far - torch.bincount(self.ignored[0], minlength=len(far)) if len(self.ignored[0]) else far
+        return self.seen_count(columns) - self.near.count
 
 
 Relation = Callable[[slice], Strip]
@@ -155,7 +166,7 @@ class Contrast:
     scores: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.anchors)
+        return self.anchors.shape[0]
 
     @property
     def own_count(self) -> int:

@@ -14,7 +14,7 @@ from nearfar.execution.ranks import whole_batch
 from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, hide_, inverse_lengths, with_columns
 from nearfar.execution.settings import execution, rows_per_strip
 from nearfar.execution.shares import log_shares_
-from nearfar.execution.strips import RowObjective, Task, Terms, blocks, few_scores, mean_over_rows, total_of_rows
+from nearfar.execution.strips import RowObjective, Task, Terms, blocks, mean_over_rows, total_of_rows
 
 __all__ = [
     "Cosines",
@@ -31,7 +31,6 @@ __all__ = [
     "Terms",
     "blocks",
     "execution",
-    "few_scores",
     "hide_",
     "inverse_lengths",
     "log_shares_",

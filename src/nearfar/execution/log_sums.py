@@ -57,8 +57,6 @@ def log_sums(
     tensors: tuple[Tensor, ...],
     make_scores: MakeScores,
     strip_rows: int | None,
-    *,
-    of_columns: bool = True,
 ) -> LogSums:
     """The statistics, differentiable once.
 
@@ -67,11 +65,9 @@ def log_sums(
         tensors: what the scores are made of, see `MakeScores`; the same tensor twice if mirrored.
         make_scores: of the tensors.
         strip_rows: rows at a time, or None.
-        of_columns: whether sums of columns are wanted. Without them `one_strip` must hold, or the contrast be mirrored.
     """
     slots = contrast.slots
-    plain = _Plain if of_columns else _Rows
-    pass_ = plain(contrast, strip_rows) if slots is None else _Mirrored(contrast, strip_rows, slots)
+    pass_ = _Plain(contrast, strip_rows) if slots is None else _Mirrored(contrast, strip_rows, slots)
     near, rows, columns = _LogSums.apply(pass_, make_scores, *tensors)  # type: ignore[no-untyped-call]
     return LogSums(near, pass_.places, rows, rows if contrast.mirrored else columns)
 
@@ -195,22 +191,6 @@ class _Plain:
         shares_(part.room, of_rows, of_columns, self.contrast.own_count, ready=self.as_shares)
         part.strip.near.put_(part.room, slopes.near[rows])
         scores.pull(rows, part.room, None, part.start)
-
-
-class _Rows(_Plain):
-    """All rows at once, and no sums of columns: the strip keeps its shares of the rows' sums."""
-
-    as_shares = True
-
-    def of_one(self, scores: Scores, part: Part) -> tuple[Tensor, Tensor, Tensor]:
-        scores.fill(part.rows, part.room, part.strip.ignored)
-        near, self.places, self.kept = part.near.take_(part.room), part.near, (scores, part)
-        return near, log_shares_(part.room), near.new_empty(0)
-
-    def pull_part(self, scores: Scores, part: Part, slopes: Slopes) -> None:
-        part.room.mul_(slopes.rows[:, None])
-        part.near.put_(part.room, slopes.near)
-        scores.pull(part.rows, part.room, None)
 
 
 class _Mirrored(_Plain):

@@ -44,8 +44,9 @@ class OwnDots:
         self.scale, self.less = scale, less
 
     def table(self) -> Tensor:
-        dots = [torch.linalg.vecdot(self.anchors, own) for part in self.parts for own in part.unbind(1)]
-        scores = torch.stack(dots, 1)
+        scores = torch.stack(
+            [torch.linalg.vecdot(self.anchors, own) for part in self.parts for own in _columns(part)], 1
+        )
         if self.scale != 1.0:
             scores.mul_(self.scale)
         return scores if self.less is None else scores.sub_(self.less.to(scores))
@@ -53,13 +54,13 @@ class OwnDots:
     def pull(self, slopes: Tensor) -> tuple[Tensor, ...]:
         if self.scale != 1.0:
             slopes = slopes * self.scale
-        for_anchors = torch.zeros_like(self.anchors)
-        gradients = []
-        for part, slope in zip(self.parts, _of_parts(slopes, self.parts), strict=True):
-            for own, each in zip(part.unbind(1), slope.unbind(1), strict=True):
-                for_anchors.addcmul_(own, each)
-            gradients.append(self.anchors[:, None] * slope)
-        return for_anchors, *gradients
+        slopes = slopes[..., None]
+        own = [own for part in self.parts for own in _columns(part)]
+        for_anchors = own[0] * slopes[:, 0]
+        for place in range(1, len(own)):
+            for_anchors.addcmul_(own[place], slopes[:, place])
+        anchors = self.anchors[:, None]
+        return for_anchors, *(anchors * slope for slope in _of_parts(slopes, self.parts))
 
 
 class OwnDistances:
@@ -76,14 +77,16 @@ class OwnDistances:
         return self.lengths.neg() if self.root else self.lengths.square().mul_(-self.scale)
 
     def pull(self, slopes: Tensor) -> tuple[Tensor, ...]:
-        same = self.lengths == 0
-        slopes = (slopes / self.lengths).masked_fill_(same, 0) if self.root else slopes * (2 * self.scale)
+        slopes = (self._over_lengths(slopes) if self.root else slopes * (2 * self.scale))[..., None]
         gradients = [apart.mul_(slope) for apart, slope in zip(self.apart, _of_parts(slopes, self.apart), strict=True)]
-        first, *others = (own for gradient in gradients for own in gradient.unbind(1))
+        first, *others = (own for gradient in gradients for own in _columns(gradient))
         for_anchors = first.neg()
         for own in others:
             for_anchors.sub_(own)
         return for_anchors, *gradients
+
+    def _over_lengths(self, slopes: Tensor) -> Tensor:
+        return (slopes / self.lengths).masked_fill_(self.lengths == 0, 0)
 
 
 def own_table(make: MakeOwn, tensors: Sequence[Tensor]) -> Tensor:
@@ -107,7 +110,11 @@ class _Table(torch.autograd.Function):
         return None, *ctx.make(ctx.saved_tensors).pull(slopes)
 
 
+def _columns(part: Tensor) -> list[Tensor]:
+    """``(N, d)`` for each of ``(N, k, d)``."""
+    return [part[:, place] for place in range(part.shape[1])]
+
+
 def _of_parts(slopes: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
     """The slopes ``(N, k, 1)`` of each part."""
-    slopes = slopes[..., None]
     return (slopes,) if len(parts) == 1 else slopes.split([part.shape[1] for part in parts], 1)

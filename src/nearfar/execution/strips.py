@@ -20,9 +20,6 @@ from nearfar.execution.ranks import my_share, total_over_ranks_
 from nearfar.execution.scores import MakeScores, hide_
 from nearfar.execution.settings import Settings, current, resumed, rows_per_strip
 
-FEW = 2**20
-"""Scores that may stay from the forward to the backward pass."""
-
 
 @dataclass(frozen=True)
 class Terms:
@@ -159,12 +156,6 @@ def _over_table(task: Task, own: Own, weights: Tensor | None) -> tuple[Terms, Gr
         slopes.mul_(weights[:, None])
         total, weight = total * weights, weight * weights
     return Terms(total, weight), lambda times: (None, None, *own.pull(slopes.mul_(times)))
-
-
-def few_scores(contrast: Contrast, strip_rows: int | None) -> bool:
-    """Whether the scores of all rows are so few that an operation costs more than a pass over them."""
-    few = len(contrast) * contrast.columns <= FEW and len(contrast.candidates) > 0  # without any it is a table
-    return few and one_strip(contrast, strip_rows)
 
 
 def one_strip(contrast: Contrast, strip_rows: int | None) -> bool:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Terms, few_scores, log_shares_, log_sums
+from nearfar.execution import Terms, log_shares_, log_sums
 from nearfar.objectives.base import RowLoss, reduced, slopes_of
-from nearfar.objectives.near import Near
+from nearfar.objectives.near import Near, softplus
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class SoftmaxLoss(RowLoss):
         raise NotImplementedError
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
-        if not self._by_log_sums(contrast, strip_rows):
+        if not self._by_log_sums(contrast):
             return self.over_strips(contrast, strip_rows)
         space = self.space(contrast)
-        sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows, of_columns=False)
+        sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
         far = Far((sums.rows,), sums.rows.new_empty(0))
         return reduced(self.head(Near(sums.near, sums.places), far), contrast, self.reduction)
 
@@ -65,11 +65,9 @@ class SoftmaxLoss(RowLoss):
         near = Near.of_(scores, strip)
         count = strip.far_count(scores.shape[1]) if self.needs_count else scores.new_empty(0)
         if self.exponents == (1.0,):
-            log_sum = log_shares_(scores)
-            terms, for_near, (for_sum,) = self._slopes_of_head(near, (log_sum,), count)
             # The strip keeps its shares of the sum; what they weigh is the row's factor.
-            factor = torch.maximum(for_sum, 1e-20 * for_near.abs().amax(1))
-            strip.near.put_(scores, for_near / factor.masked_fill(factor == 0, 1)[:, None])
+            terms, for_near, factor = self.pulls(near, Far((log_shares_(scores),), count))
+            strip.near.put_(scores, for_near)
             return terms, factor
         parts = [exponent * scores for exponent in self.exponents]
         sums = tuple(log_shares_(part) for part in parts)
@@ -80,6 +78,15 @@ class SoftmaxLoss(RowLoss):
         strip.near.put_(scores, for_near)
         return terms, None
 
+    def pulls(self, near: Near, far: Far) -> tuple[Terms, Tensor, Tensor]:
+        """The terms, and the gradient of their sum: a factor ``(r,)``, and the near scores' ``(r, k)`` over it.
+
+        The factor is the gradient of the far sum, of exponent 1. An equation may know both without autograd.
+        """
+        terms, for_near, (for_sum,) = self._slopes_of_head(near, far.log_sums, far.count)
+        factor = torch.maximum(for_sum, 1e-20 * for_near.abs().amax(1))
+        return terms, for_near / factor.masked_fill(factor == 0, 1)[:, None], factor
+
     def _slopes_of_head(
         self, near: Near, sums: tuple[Tensor, ...], count: Tensor
     ) -> tuple[Terms, Tensor, tuple[Tensor, ...]]:
@@ -89,9 +96,16 @@ class SoftmaxLoss(RowLoss):
         terms, (for_near, *for_sums) = slopes_of(head, near.scores, *sums)
         return terms, for_near, tuple(for_sums)
 
-    def _by_log_sums(self, contrast: Contrast, strip_rows: int | None) -> bool:
-        """Whether there are so few scores that they stay, or two passes over half of them are cheaper."""
-        if self.exponents != (1.0,) or self.needs_count:
-            return False
-        few = contrast.near_width <= contrast.anchors.shape[1]
-        return few if contrast.mirrored else few_scores(contrast, strip_rows)
+    def _by_log_sums(self, contrast: Contrast) -> bool:
+        """Whether two passes over half of the scores are cheaper than one over all."""
+        plain = self.exponents == (1.0,) and not self.needs_count
+        return plain and contrast.mirrored and contrast.near_width <= contrast.anchors.shape[1]
+
+
+def each_against_far(near: Near, far: Far) -> tuple[Terms, Tensor, Tensor]:
+    """`SoftmaxLoss.pulls` of the mean over near candidates of log(1 + exp(far - near))."""
+    gap = far.log_sum[:, None] - near.scores
+    slopes = near.only(gap.sigmoid(), 0.0)
+    factor = near.sum(slopes)
+    for_near = slopes / factor.clamp(min=torch.finfo(factor.dtype).tiny).neg_()[:, None]
+    return Terms(near.mean(softplus(gap)), near.any), for_near, near.averaged(factor)

@@ -8,7 +8,7 @@ from typing import ClassVar, get_args
 import torch
 from torch import Tensor
 
-from nearfar.contrasts import Contrast
+from nearfar.contrasts import Contrast, Strip
 from nearfar.objectives.base import Reduction, RowLoss, check_choice, check_from_zero, check_positive
 from nearfar.objectives.near import Near
 from nearfar.objectives.pairwise import PairwiseLoss, Share
@@ -53,8 +53,8 @@ class SpectralLoss(PairwiseLoss):
         scores.mul_(2)
         return total
 
-    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
-        return near.share, near.any / far.clamp(min=1), near.any
+    def shares(self, near: Near, strip: Strip, columns: int) -> tuple[Share, Share, Tensor]:
+        return near.share, near.any / strip.far_count(columns).clamp(min=1), near.any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class _Alignment(PairwiseLoss):
     def push_(self, scores: Tensor) -> Tensor:
         return scores.zero_().sum(1)
 
-    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
+    def shares(self, near: Near, strip: Strip, columns: int) -> tuple[Share, Share, Tensor]:
         return 1.0, 1.0, near.count
 
 
@@ -136,12 +136,12 @@ class _Kernel(PairwiseLoss):
         return unit_distance(contrast)
 
     def pull_(self, scores: Tensor) -> Tensor:
-        return scores.zero_()
+        return torch.zeros_like(scores.zero_())
 
     def push_(self, scores: Tensor) -> Tensor:
         total = scores.mul_(self.t).exp_().sum(1)
         scores.mul_(self.t)
         return total
 
-    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
-        return 1.0, 1.0, far
+    def shares(self, near: Near, strip: Strip, columns: int) -> tuple[Share, Share, Tensor]:
+        return 1.0, 1.0, strip.far_count(columns)

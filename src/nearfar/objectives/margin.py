@@ -8,7 +8,7 @@ from typing import ClassVar, get_args
 import torch
 from torch import Tensor
 
-from nearfar.contrasts import Contrast
+from nearfar.contrasts import Contrast, Strip
 from nearfar.objectives.base import Reduction, check_choice, check_positive
 from nearfar.objectives.near import Near
 from nearfar.objectives.pairwise import PairwiseLoss, Share
@@ -61,5 +61,5 @@ class ContrastiveLoss(PairwiseLoss):
         torch.mul(short, inverse.mul_(0.5), out=scores)  # d/ds (m - sqrt(-s))^2 / 2
         return total
 
-    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
-        return 1.0, 1.0, near.count + far
+    def shares(self, near: Near, strip: Strip, columns: int) -> tuple[Share, Share, Tensor]:
+        return 1.0, 1.0, strip.seen_count(columns)

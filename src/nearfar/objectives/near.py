@@ -39,7 +39,7 @@ class Near:
     def share(self) -> Tensor | float:
         """What each counts in its row's mean: 1 / count, 0 where there is none; a number where that is all rows'."""
         if self.places.real is None:
-            return 1 / self.scores.shape[1]
+            return 1.0 / max(1, self.scores.shape[1])
         return self.any / self.count.clamp(min=1)
 
     @property
@@ -51,13 +51,17 @@ class Near:
 
     def sum(self, values: Tensor) -> Tensor:
         """``(r,)``: sums of values ``(r, k)``."""
-        return self.only(values, 0.0).sum(1)
+        values = self.only(values, 0.0)
+        return values.squeeze(1) if values.shape[1] == 1 else values.sum(1)
 
     def mean(self, values: Tensor) -> Tensor:
         """``(r,)``: their means, 0 where there is none."""
-        if self.places.real is None:
-            return values.squeeze(1) if values.shape[1] == 1 else values.mean(1)
-        return self.sum(values) / self.count.clamp(min=1)
+        return self.averaged(self.sum(values))
+
+    def averaged(self, sums: Tensor) -> Tensor:
+        """``(r,)``: means of such sums."""
+        share = self.share
+        return sums if isinstance(share, float) and share == 1.0 else sums * share
 
     def max(self, values: Tensor) -> Tensor:
         """``(r,)``: the largest, -inf where there is none; without a gradient."""
@@ -74,8 +78,7 @@ class Near:
 
     def only(self, values: Tensor, otherwise: float) -> Tensor:
         """Values ``(r, k)``, or what they are otherwise where no near candidate is."""
-        real = self.places.real
-        return values if real is None else values.masked_fill(~real, otherwise)
+        return values if self.places.real is None else values.masked_fill(self.places.unreal, otherwise)
 
 
 class _LogSum(torch.autograd.Function):

@@ -9,7 +9,7 @@ from typing import ClassVar, get_args
 import torch
 from torch import Tensor, nn
 
-from nearfar.contrasts import Contrast
+from nearfar.contrasts import Contrast, Strip
 from nearfar.objectives.base import Reduction, check_choice, check_finite, check_flag, check_positive
 from nearfar.objectives.near import Near, softplus
 from nearfar.objectives.pairwise import PairwiseLoss, Share
@@ -93,8 +93,8 @@ class NCELoss(LogisticLoss):
     def __post_init__(self) -> None:
         check_choice(self, reduction=(self.reduction, get_args(Reduction)))
 
-    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
-        told = near.any * (far > 0)  # where nothing was drawn there is nothing to tell apart
+    def shares(self, near: Near, strip: Strip, columns: int) -> tuple[Share, Share, Tensor]:
+        told = near.any * (strip.far_count(columns) > 0)  # where nothing was drawn there is nothing to tell apart
         return near.share * told, told, told
 
     def space(self, contrast: Contrast) -> Space:
@@ -153,8 +153,8 @@ class SigmoidLoss(nn.Module, LogisticLoss):
         scaled = cosine(contrast, self.log_scale.to(device).exp())
         return shifted(scaled, self.bias.to(device), 1.0, 1.0)
 
-    def shares(self, near: Near, far: Tensor) -> tuple[Share, Share, Tensor]:
-        return 1.0, 1.0, ((near.count + far) > 0).to(near.scores.dtype)
+    def shares(self, near: Near, strip: Strip, columns: int) -> tuple[Share, Share, Tensor]:
+        return 1.0, 1.0, (strip.seen_count(columns) > 0).to(near.scores.dtype)
 
 
 def _either(p: Tensor, q: Tensor) -> Tensor:

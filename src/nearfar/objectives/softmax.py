@@ -20,7 +20,7 @@ from nearfar.objectives.base import (
     check_positive,
     reduced,
 )
-from nearfar.objectives.family import Far, SoftmaxLoss
+from nearfar.objectives.family import Far, SoftmaxLoss, each_against_far
 from nearfar.objectives.near import Near, near_places, softplus
 from nearfar.objectives.spaces import Space, cosine, dot, wide
 
@@ -79,6 +79,9 @@ class OneAgainstFar(SoftmaxLoss):
         some = far.count > 0
         gap = (log_far - near.scores).masked_fill(~some[:, None], 0)
         return Terms(near.mean(gap), near.any * some)
+
+    def pulls(self, near: Near, far: Far) -> tuple[Terms, Tensor, Tensor]:
+        return super().pulls(near, far) if self.needs_count else each_against_far(near, far)
 
     def _log_far(self, far: Far) -> Tensor:
         """log of the far mass: of the plain sum, or of that with weights of mean 1 that grow with the score."""
@@ -224,6 +227,9 @@ class NPairLoss(SoftmaxLoss):
 
     def head(self, near: Near, far: Far) -> Terms:
         return Terms(near.mean(softplus(far.log_sum[:, None] - near.scores)), near.any)
+
+    def pulls(self, near: Near, far: Far) -> tuple[Terms, Tensor, Tensor]:
+        return each_against_far(near, far)
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         value = super().of_whole(contrast, strip_rows)
