@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from nearfar.encoders.tokens import Tokens
+from nearfar.execution import once
 
 
 def mean_rows(vectors: Tensor, log_weights: Tensor | None, tokens: Tokens) -> Tensor:
@@ -49,9 +50,8 @@ class _MeanRows(torch.autograd.Function):
         return embedding_bag(ids, vectors, offsets, mode="sum", per_sample_weights=weights)
 
     @staticmethod
+    @once("mean_rows")
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        if torch.is_grad_enabled():
-            raise RuntimeError("mean_rows is differentiable once (found create_graph=True)")
         vectors, log_weights = ctx.saved_tensors
         rows, texts, offsets, shares = (
             torch.from_numpy(a).to(upstream.device) for a in _transpose(ctx.tokens, ctx.shares, vectors)

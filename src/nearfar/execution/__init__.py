@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any
 
+from nearfar.execution.derivative import full_precision, once
 from nearfar.execution.log_sums import LogSums, log_sums
 from nearfar.execution.own import Given, MakeOwn, OwnDistances, OwnDots, own_table
 from nearfar.execution.ranks import whole_batch
-from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, hide_, inverse_lengths, with_columns
+from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, blocks, hide_, inverse_lengths, with_columns
 from nearfar.execution.settings import execution, rows_per_strip
 from nearfar.execution.shares import log_shares_
-from nearfar.execution.strips import RowObjective, Task, Terms, blocks, mean_over_rows, total_of_rows
+from nearfar.execution.strips import RowObjective, Task, Terms, mean_over_rows, total_of_rows
 
 __all__ = [
     "Cosines",
@@ -31,11 +32,13 @@ __all__ = [
     "Terms",
     "blocks",
     "execution",
+    "full_precision",
     "hide_",
     "inverse_lengths",
     "log_shares_",
     "log_sums",
     "mean_over_rows",
+    "once",
     "own_table",
     "rows_per_strip",
     "total_of_rows",

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from nearfar.execution.derivative import once
 from nearfar.execution.graphs import SavedBytes, unknown_leaves, without_hooks
 from nearfar.execution.replay import State
 
@@ -108,12 +109,9 @@ class _RunAgain(torch.autograd.Function):
         return values.clone()
 
     @staticmethod
+    @once("the cached encoder")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "cached: found create_graph=True, but the cached encoder has no second derivative; encode without it"
-            )
         if [parameter._version for parameter in ctx.parameters] != ctx.versions:
             raise RuntimeError(
                 "cached: the parameters have changed since the first pass, so that the second would be of another "

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Places, Strip
+from nearfar.execution.derivative import once
 from nearfar.execution.ranks import log_total_over_ranks_, total_over_ranks_
 from nearfar.execution.scores import MakeScores, Scores
 from nearfar.execution.settings import current, resumed
@@ -81,9 +82,8 @@ class _LogSums(torch.autograd.Function):
         return near, rows, columns
 
     @staticmethod
+    @once("the loss")
     def backward(ctx: Any, near: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError("the loss is differentiable once (found create_graph=True)")
         row_sums, column_sums, *tensors = ctx.saved_tensors
         slopes = Slopes(near, row_sums, rows, column_sums, columns)
         with resumed(ctx.sweep.settings):

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from nearfar.execution.derivative import once
+
 
 class Own(Protocol):
     """A table of scores and its way back to what it was made of."""
@@ -105,7 +107,7 @@ class _Table(torch.autograd.Function):
         return make(tensors).table()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once("the loss")
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, ...]:
         return None, *ctx.make(ctx.saved_tensors).pull(slopes)
 

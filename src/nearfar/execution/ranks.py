@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, distributed
 
 from nearfar.contrasts import Contrast
+from nearfar.execution.derivative import once
 from nearfar.execution.settings import current
 
 Item = TypeVar("Item")
@@ -87,6 +88,7 @@ class _Gather(torch.autograd.Function):
         return whole
 
     @staticmethod
+    @once("the loss")
     def backward(ctx: Any, upstream: Tensor) -> Tensor:
         own: Tensor = upstream[ctx.own]
         return own

@@ -116,7 +116,7 @@ class Cosines(Dots):
     def __init__(self, tensors: Sequence[Tensor], *, scale: float, own: MakeOwn = Given) -> None:
         self.scale = scale
         anchors, shared, *of_own = tensors
-        self.mirrored = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
+        self.mirrored = _one(anchors, shared)
         of_shared = inverse_lengths(shared)
         self.inverse = of_shared if self.mirrored else inverse_lengths(anchors), of_shared
         super().__init__((anchors, shared * of_shared, *of_own), own=own)
@@ -167,7 +167,7 @@ class Distances:
         self.inverse = anchors.new_empty(0)
         # Distances do not see a common shift, and rounding is least around the mean.
         centre = anchors.mean(0)
-        same = anchors.data_ptr() == shared.data_ptr() and anchors.shape == shared.shape
+        same = _one(anchors, shared)
         self.anchors = anchors - centre
         self.shared = self.anchors if same else shared - centre
         lengths = _squared_lengths(self.anchors)
@@ -229,6 +229,12 @@ class Distances:
             yield part, self.anchors[row[part] + rows.start] - self.shared[column[part] + start]
 
 
+def _one(first: Tensor, second: Tensor) -> bool:
+    """Whether both sides are the same numbers in the same order of the same memory: ``x`` and ``x.T`` are not."""
+    where = first.data_ptr() == second.data_ptr()
+    return where and first.shape == second.shape and first.stride() == second.stride()
+
+
 def _squared_lengths(rows: Tensor) -> Tensor:
     lengths: Tensor = torch.linalg.vecdot(rows, rows)[:, None]
     return lengths
@@ -238,6 +244,13 @@ def with_columns(rows: Tensor, *columns: Tensor) -> Tensor:
     """``(.., d)`` with columns ``(.., 1)`` set behind, and zeros up to a multiple of 4, which matrix products like."""
     width = rows.shape[-1] + len(columns)
     return torch.cat([rows, *columns, rows.new_zeros(*rows.shape[:-1], -width % 4)], dim=-1)
+
+
+def blocks(scores: Tensor, entries: int = 2**18) -> Sequence[Tensor]:
+    """Runs of rows of about so many entries: what is worked on at a time, so that it stays in the cache."""
+    count = min(len(scores), round(scores.numel() / entries))
+    parts: Sequence[Tensor] = (scores,) if count < 2 else scores.split(-(-len(scores) // count))
+    return parts
 
 
 def hide_(scores: Tensor, entries: Index) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nearfar.execution.strips import blocks
+from nearfar.execution.scores import blocks
 
 FAINT = 40.0
 """Sums further apart than exp(40) share no exponential: float32 ends at exp(-87)."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
+from nearfar.execution.derivative import once
 from nearfar.execution.own import Own
 from nearfar.execution.ranks import my_share, total_over_ranks_
 from nearfar.execution.scores import MakeScores, hide_
@@ -92,9 +93,8 @@ class _Mean(torch.autograd.Function):
         return terms.total.sum() * share
 
     @staticmethod
+    @once("the loss")
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph=True: what is saved is a number without a gradient of its own
-            raise RuntimeError("the loss is differentiable once (found create_graph=True)")
         if upstream.device.type == "cpu" and upstream.item() == 1:
             # As in loss.backward(); saves a copy of all gradients.
             return None, None, *ctx.saved_tensors
@@ -109,9 +109,8 @@ class _Totals(torch.autograd.Function):
         return _sweep(task, tensors, task.contrast.weights, False)[0].total
 
     @staticmethod
+    @once("the loss")
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError("the loss is differentiable once (found create_graph=True)")
         weights = ctx.task.contrast.weights
         weights = upstream if weights is None else upstream * weights
         with resumed(ctx.task.settings):
@@ -185,13 +184,6 @@ def aligned(memory: Tensor, rows: int, columns: int, offset: int = 0) -> Tensor:
 
 def _stride(columns: int) -> int:
     return -(-columns // 16) * 16
-
-
-def blocks(scores: Tensor, entries: int = 2**18) -> Sequence[Tensor]:
-    """Runs of rows of about so many entries: what is worked on at a time, so that it stays in the cache."""
-    count = min(len(scores), round(scores.numel() / entries))
-    parts: Sequence[Tensor] = (scores,) if count < 2 else scores.split(-(-len(scores) // count))
-    return parts
 
 
 def _wide(contrast: Contrast) -> torch.dtype:

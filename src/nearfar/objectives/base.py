@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from numbers import Real
 from typing import Any, ClassVar, Literal, Protocol
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Task, Terms, mean_over_rows, total_of_rows, whole_batch
+from nearfar.execution import Task, Terms, full_precision, mean_over_rows, total_of_rows, whole_batch
 from nearfar.objectives.spaces import Space
 
 Reduction = Literal["mean", "sum", "none"]
@@ -73,7 +72,7 @@ class RowLoss:
             ValueError: the equation is not made for this kind of contrast.
         """
         contrast = prepared(self, contrast)
-        with full_precision(contrast):
+        with full_precision(contrast.anchors):
             return self.of_whole(contrast, strip_rows)
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
@@ -123,12 +122,6 @@ def slopes_of(equation: Callable[..., Terms], *parts: Tensor) -> tuple[Terms, tu
         terms = equation(*leaves)
         slopes = torch.autograd.grad(terms.total.sum(), leaves, materialize_grads=True)
     return Terms(terms.total.detach(), terms.weight.detach()), slopes
-
-
-def full_precision(contrast: Contrast) -> AbstractContextManager[object]:
-    """A block in which torch does not make products less exact by itself."""
-    kind = contrast.anchors.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def prepared(owner: Objective | RowLoss, contrast: Contrast) -> Contrast:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus as torch_softplus
 
 from nearfar.contrasts import Contrast, Places, Strip
-from nearfar.execution import rows_per_strip
+from nearfar.execution import once, rows_per_strip
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class _LogSum(torch.autograd.Function):
         return log_sum, log_sum - near.mean(values)
 
     @staticmethod
+    @once("the loss")
     def backward(ctx: Any, for_log_sum: Tensor | None, for_spread: Tensor | None) -> tuple[Tensor | None, None]:
         (shares,) = ctx.saved_tensors
         parts = []

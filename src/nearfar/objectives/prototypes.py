@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, assigned
-from nearfar.objectives.base import Reduction, check_choice, check_positive, full_precision, prepared
+from nearfar.execution import full_precision
+from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared
 from nearfar.objectives.softmax import InfoNCELoss
 from nearfar.objectives.spaces import unit, wide
 
@@ -51,7 +52,7 @@ class PrototypeLoss:
         if contrast.kind == "labelled":
             contrast = _to_class_means(contrast)
         loss = InfoNCELoss(temperature=self.temperature, reduction=self.reduction)
-        with full_precision(contrast):
+        with full_precision(contrast.anchors):
             return loss.of_whole(contrast, strip_rows)
 
 
