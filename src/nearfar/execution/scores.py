@@ -156,7 +156,7 @@ class Distances:
     """
 
     CLOSE = 1e-3
-    """A squared distance below this share of the largest squared norm is worked out again."""
+    """A squared distance below this share of its row's squared norm, then its column's too, is worked out again."""
     ENTRIES = 2**14
     """Close entries that are worked out at a time."""
 
@@ -165,14 +165,14 @@ class Distances:
         self.root = root
         self.close: Index = _no_entries(anchors)
         self.inverse = anchors.new_empty(0)
-        # Distances do not see a common shift, and rounding is least around the mean.
-        centre = anchors.mean(0)
+        # Distances do not see a common shift, and rounding is least in the middle.
+        centre = _middle(anchors)
         same = _one(anchors, shared)
         self.anchors = anchors - centre
         self.shared = self.anchors if same else shared - centre
         lengths = _squared_lengths(self.anchors)
         lengths_shared = lengths if same else _squared_lengths(self.shared)
-        self.bound = self.CLOSE * max(float(lengths.max()), float(lengths_shared.max()))
+        self.bounds = lengths * -self.CLOSE
         left = with_columns(self.anchors, torch.ones_like(lengths), lengths)
         right = with_columns(2 * self.shared, -lengths_shared, -torch.ones_like(lengths_shared))
         self.dots = Dots((left, right, *of_own), own=own)
@@ -182,8 +182,9 @@ class Distances:
         self.dots.fill(rows, out, ignored, start)
         wide = out[:, self.dots.width :]
         self.close = _no_entries(out)
-        if wide.amax() >= -self.bound:
-            row, column = (wide >= -self.bound).nonzero(as_tuple=True)
+        bounds = self.bounds[rows]
+        if (wide.amax(1, keepdim=True) >= bounds).any():
+            row, column = (wide >= bounds).nonzero(as_tuple=True)
             self.close = row, column
             for part, apart in self._apart(rows, start):
                 wide[row[part], column[part]] = -apart.square().sum(1)
@@ -233,6 +234,13 @@ def _one(first: Tensor, second: Tensor) -> bool:
     """Whether both sides are the same numbers in the same order of the same memory: ``x`` and ``x.T`` are not."""
     where = first.data_ptr() == second.data_ptr()
     return where and first.shape == second.shape and first.stride() == second.stride()
+
+
+def _middle(rows: Tensor) -> Tensor:
+    """``(d,)``: the mean of the rows, those longer than most drawn in, so that a few huge ones do not move it."""
+    lengths = torch.linalg.vector_norm(rows, dim=1)
+    shares = (lengths.median() / lengths.clamp_(min=torch.finfo(rows.dtype).tiny)).clamp_(max=1)
+    return (shares @ rows).div_(len(rows))
 
 
 def _squared_lengths(rows: Tensor) -> Tensor:
