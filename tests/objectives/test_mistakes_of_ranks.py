@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -129,3 +130,29 @@ def test_every_rank_has_the_loss_and_its_own_rows_gradient_of_one_process(name: 
         assert own_loss == pytest.approx(loss, abs=1e-12)
         for gradient, wanted in zip(gradients, whole, strict=True):
             torch.testing.assert_close(gradient, wanted.split(sizes)[rank], rtol=1e-9, atol=1e-12)
+
+
+def rows_seen(rank: int) -> dict[str, list[tuple[int, int]]]:
+    """Runs of rows whose relation a rank asks for, of eight that would all fit one strip."""
+    x, y, _, labels = rows_of(None, (8,))
+    seen: dict[str, list[tuple[int, int]]] = {}
+    for name, contrast, loss in (
+        ("pairs", nf.pairs(x, y), nf.InfoNCELoss()),
+        ("symmetric", nf.pairs(x, y), nf.InfoNCELoss(symmetric=True)),
+        ("mirrored", nf.labelled(x, labels), nf.SupConLoss()),
+    ):
+        runs = seen.setdefault(name, [])
+
+        def watched(rows: slice, contrast: nf.Contrast = contrast, runs: list[tuple[int, int]] = runs) -> object:
+            runs.append((rows.start, rows.stop))
+            return contrast.relation(rows)
+
+        with nf.execution(group=dist.group.WORLD, replicated=True):
+            loss(replace(contrast, relation=watched))
+    return seen
+
+
+def test_a_batch_that_fits_one_strip_is_shared_out_too(tmp_path: Path) -> None:
+    ranks = run(rows_seen, 3, tmp_path)
+    for name in ranks[0]:
+        assert [seen[name] for seen in ranks] == [[(0, 3)], [(3, 6)], [(6, 8)]]

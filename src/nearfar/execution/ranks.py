@@ -27,6 +27,12 @@ def whole_batch(contrast: Contrast) -> Contrast:
     return contrast.recipe.again(gathered, gathered, but=contrast.recipe.replicated)
 
 
+def even_share(count: int) -> int:
+    """How many of so many rows a rank works out if all work out equally many."""
+    group = current().group
+    return count if group is None else -(-count // distributed.get_world_size(group))
+
+
 def my_share(items: Sequence[Item]) -> Sequence[Item]:
     """Every so-manieth item: this rank's."""
     group = current().group

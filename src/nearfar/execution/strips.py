@@ -17,7 +17,7 @@ from torch import Tensor
 from nearfar.contrasts import Contrast, Strip
 from nearfar.execution.derivative import once
 from nearfar.execution.own import Own
-from nearfar.execution.ranks import my_share, total_over_ranks_
+from nearfar.execution.ranks import even_share, my_share, total_over_ranks_
 from nearfar.execution.scores import MakeScores, hide_
 from nearfar.execution.settings import Settings, current, resumed, rows_per_strip
 
@@ -166,7 +166,7 @@ def one_strip(contrast: Contrast, strip_rows: int | None) -> bool:
 def buffers(contrast: Contrast, strip_rows: int | None, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
     """This rank's runs of rows, each with room ``(r, columns)`` for its scores, which is used again and again."""
     count, columns = len(contrast), contrast.columns
-    step = min(count, rows_per_strip(strip_rows, columns, dtype.itemsize))
+    step = min(even_share(count), rows_per_strip(strip_rows, columns, dtype.itemsize))
     offset = -contrast.own_count % 16
     memory = contrast.anchors.new_empty(offset + step * _stride(columns), dtype=dtype)
     for start in my_share(range(0, count, step)):
