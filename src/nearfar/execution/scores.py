@@ -240,7 +240,8 @@ def _middle(rows: Tensor) -> Tensor:
     """``(d,)``: the mean of the rows, those longer than most drawn in, so that a few huge ones do not move it."""
     lengths = torch.linalg.vector_norm(rows, dim=1)
     shares = (lengths.median() / lengths.clamp_(min=torch.finfo(rows.dtype).tiny)).clamp_(max=1)
-    return (shares @ rows).div_(len(rows))
+    middle: Tensor = (shares @ rows).div_(len(rows))
+    return middle
 
 
 def _squared_lengths(rows: Tensor) -> Tensor:
