@@ -93,7 +93,9 @@ def _pairing(anchors: Tensor, ids: Tensor | None, texts: tuple[Tensor, Tensor] |
 
     def relation(rows: slice) -> Strip:
         near = Places(torch.arange(rows.start + first, rows.stop + first, device=anchors.device)[:, None])
-        row, column = join(nothing(anchors), *(entries(rows) for entries in alike))
+        if not alike:
+            return Strip(near, nothing(anchors))
+        row, column = join(*(entries(rows) for entries in alike))
         return Strip(near, (row, column + first))
 
     return relation

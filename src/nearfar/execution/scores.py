@@ -7,6 +7,7 @@ neither the embeddings nor how a score comes about.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -50,10 +51,18 @@ class Dots:
     def __init__(self, tensors: Sequence[Tensor], *, own: MakeOwn = Given) -> None:
         self.anchors, self.shared, *of_own = tensors
         self.own = own(of_own)
-        self.table = self.own.table()
-        self.width = self.table.shape[1]
         self.here = self.anchors
         self._gradients: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @cached_property
+    def table(self) -> Tensor:
+        """The scores ``(N, k)`` of own candidates."""
+        return self.own.table()
+
+    @property
+    def width(self) -> int:
+        """k of the table."""
+        return self.table.shape[1]
 
     def rows(self, rows: slice) -> Tensor:
         """The anchors ``(r, d)`` of some rows."""
@@ -84,8 +93,9 @@ class Dots:
 
     def _at_once(self, slopes: Tensor, factor: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The gradients of a strip of all rows: products that need no room to be summed up in."""
-        for_own = _scaled(slopes[:, : self.width], factor).clone()
-        slopes = slopes[:, self.width :]
+        for_own = self.table
+        if self.width:
+            for_own, slopes = _scaled(slopes[:, : self.width], factor).clone(), slopes[:, self.width :]
         for_anchors = slopes @ self.shared
         if factor is not None:
             for_anchors.mul_(factor[:, None])

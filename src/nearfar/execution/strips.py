@@ -18,7 +18,7 @@ from nearfar.contrasts import Contrast, Strip
 from nearfar.execution.derivative import once
 from nearfar.execution.own import Own
 from nearfar.execution.ranks import even_share, my_share, total_over_ranks_
-from nearfar.execution.scores import MakeScores, hide_
+from nearfar.execution.scores import MakeScores, Scores, hide_
 from nearfar.execution.settings import Settings, current, resumed, rows_per_strip
 
 
@@ -126,35 +126,57 @@ def _sweep(task: Task, tensors: Sequence[Tensor], weights: Tensor | None, gradie
     contrast, scores = task.contrast, task.make_scores(tensors)
     if not len(contrast.candidates):
         return _over_table(task, scores.own, weights)
+    if one_strip(contrast, task.strip_rows):
+        return _over_one(task, scores, weights, tensors[0].dtype)
     total = tensors[0].new_zeros(len(contrast))
     weight = torch.zeros_like(total)
-    weights = None if weights is None else weights.to(total)
     for rows, buffer in buffers(contrast, task.strip_rows, total.dtype):
         strip = contrast.relation(rows)
         scores.fill(rows, buffer, strip.ignored)
-        terms, factor = task.objective.slopes_(buffer, strip)
+        terms, factor = _weighed(*task.objective.slopes_(buffer, strip), None if weights is None else weights[rows])
         total[rows], weight[rows] = terms.total, terms.weight
         if gradient:
-            if weights is not None:
-                factor = weights[rows] if factor is None else factor * weights[rows]
             scores.pull(rows, buffer, factor)
     total_over_ranks_(total, weight, *(scores.room() if gradient else ()))
-    return Terms(total, weight) if weights is None else Terms(total * weights, weight * weights), scores.gradients
+    return Terms(total, weight), scores.gradients
+
+
+def _over_one(task: Task, scores: Scores, weights: Tensor | None, dtype: torch.dtype) -> tuple[Terms, Gradients]:
+    """The same where a strip holds all rows: what the gradients are multiplied by goes with the rows' factors."""
+    ((rows, buffer),) = buffers(task.contrast, task.strip_rows, dtype)
+    strip = task.contrast.relation(rows)
+    scores.fill(rows, buffer, strip.ignored)
+    terms, factor = _weighed(*task.objective.slopes_(buffer, strip), weights)
+
+    def gradients(times: Tensor | float) -> tuple[Tensor, ...]:
+        if factor is None:
+            scores.pull(rows, buffer, None)
+            return scores.gradients(times)
+        scores.pull(rows, buffer, factor * times)
+        return scores.gradients()
+
+    return terms, gradients
 
 
 def _over_table(task: Task, own: Own, weights: Tensor | None) -> tuple[Terms, Gradients]:
     """The same where own candidates are all there is: their table of scores at once, and on every rank alike."""
     slopes = own.table()
     strip = task.contrast.relation(slice(0, len(slopes)))
-    terms, factor = task.objective.slopes_(hide_(slopes, strip.ignored), strip)
-    total, weight = terms.total, terms.weight.to(slopes.dtype)
-    if factor is not None:
-        slopes.mul_(factor[:, None])
-    if weights is not None:
-        weights = weights.to(slopes)
-        slopes.mul_(weights[:, None])
-        total, weight = total * weights, weight * weights
-    return Terms(total, weight), lambda times: (None, None, *own.pull(slopes.mul_(times)))
+    terms, factor = _weighed(*task.objective.slopes_(hide_(slopes, strip.ignored), strip), weights)
+
+    def gradients(times: Tensor | float) -> tuple[Tensor | None, ...]:
+        return None, None, *own.pull(slopes.mul_(times if factor is None else (factor * times)[:, None]))
+
+    return terms, gradients
+
+
+def _weighed(terms: Terms, factor: Tensor | None, weights: Tensor | None) -> tuple[Terms, Tensor | None]:
+    """Rows' terms and the factors of their slopes, times the rows' weights."""
+    total, weight = terms.total, terms.weight.to(terms.total.dtype)
+    if weights is None:
+        return Terms(total, weight), factor
+    weights = weights.to(total)
+    return Terms(total * weights, weight * weights), weights if factor is None else weights * factor
 
 
 def one_strip(contrast: Contrast, strip_rows: int | None) -> bool:
