@@ -89,7 +89,7 @@ below 0 pushed away, at 0 left alone.
 
 ## In full
 
-```text
+```{{ .text .in-full }}
 {inspect.getdoc(make)}
 ```
 """

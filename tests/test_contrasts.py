@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -210,6 +211,21 @@ def test_a_guide_of_no_negatives_is_no_error() -> None:
     x = rows(4)
     plain = nf.pairs(x, x, x[:0], guide=(x, x, x[:0]))
     assert listed(plain, 4) == listed(nf.pairs(x, x, guide=(x, x)), 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("copies", [1, 2, 3, 5, 7, 11])
+def test_a_guide_drops_every_copy_of_the_positive(copies: int, dtype: torch.dtype) -> None:
+    """Whatever the shapes: products of equal rows differ by rounding, from one place of the matrix to another."""
+    for count, width in itertools.product((11, 17, 63, 101), (3, 17, 50, 384)):
+        draw = torch.Generator().manual_seed(count * width)
+        anchors, positives = (torch.randn(count, width, generator=draw).to(dtype) for _ in range(2))
+        contrast = nf.pairs(*[rows(count)] * 2, rows(copies), guide=(anchors, positives, positives[:copies].clone()))
+        for step in (1, count):
+            for row in range(0, copies, step):
+                strip = contrast.relation(slice(row, min(row + step, count)))
+                ignored = set(zip(*(part.tolist() for part in strip.ignored), strict=True))
+                assert all((i - row, count + i) in ignored for i in range(row, min(row + step, copies)))
 
 
 def test_weights_of_views_count_for_both_views() -> None:

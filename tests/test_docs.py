@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from nearfar.data.views import thesaurus
 from nearfar.objectives import REGISTRY
@@ -67,3 +68,18 @@ def test_the_page_of_views_is_what_its_script_writes() -> None:
 def test_the_page_of_the_analysis_is_what_its_script_writes() -> None:
     page = (DOCS / "analysis.md").read_text("utf-8")
     assert script("generate_analysis").written(page) == page
+
+
+def test_the_site_publishes_pages_pictures_and_styles_alone() -> None:
+    settings = yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text("utf-8"))
+    left_out = settings["exclude_docs"].split()
+    there = [path for path in DOCS.rglob("*.*") if "__pycache__" not in path.parts]
+    published = [path for path in there if not any(path.match(pattern) for pattern in left_out)]
+    assert {path.suffix for path in published} <= {".md", ".svg", ".css"}
+    assert all((DOCS / style).exists() for style in settings["extra_css"])
+
+
+def test_a_docstring_in_full_is_a_block_whose_lines_the_style_wraps(generate: ModuleType) -> None:
+    page = generate.page("infonce", REGISTRY["infonce"], NOTES["infonce"])
+    assert "## In full\n\n```{ .text .in-full }\n" in page
+    assert ".in-full pre > code" in (DOCS / "style.css").read_text("utf-8")

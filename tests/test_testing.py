@@ -14,6 +14,7 @@ MAKE = REGISTRY | {"infonce-symmetric": partial(nf.InfoNCELoss, symmetric=True)}
 OPTIONS = {
     "spectral": {"monotone": False},  # a far score below 0 is drawn to 0 from either side
     "circle": {"differentiable": False},  # weights in it are held fixed
+    "alignuniform": {"linear": False},  # the logarithm of a mean
     "angle": {"isotropic": False},  # reads halves of the space as real and imaginary parts
 }
 

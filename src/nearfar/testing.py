@@ -49,7 +49,25 @@ AGREEING: dict[str, Callable[[Tensor, Tensor], Contrast]] = {
 """Contrasts whose near ones are rows of equal number, or those that are graded 1."""
 
 
-def check_objective(make: Make, *, monotone: bool = True, differentiable: bool = True, isotropic: bool = True) -> None:
+EVEN: dict[str, Build] = {
+    "pairs": lambda x, w: pairs(x[0], x[1], weights=w),
+    "views": lambda x, w: views(x[0], x[1], weights=w),
+    "labelled": lambda x, w: labelled(x[0][:6], torch.arange(6) // 2, weights=w[:6]),
+}
+"""Contrasts whose rows see equally much, with weights."""
+
+ALONE: dict[str, Build] = {
+    "triplets": lambda x, w: triplets(x[0], x[1], x[2], weights=w),
+    "judged": lambda x, w: judged(x[0], x[1], x[2][:, 0] > 0, weights=w),
+    "sampled": lambda x, w: sampled(x[0], x[1], x[2][:, None], -1.0 - x[2][:, 0], -2.0 + x[2][:, :1], weights=w),
+    "graded": lambda x, w: graded(x[0], torch.stack([x[1], x[2]], dim=1), x[2][:, :2], weights=w),
+}
+"""Contrasts whose rows do not see each other, with weights."""
+
+
+def check_objective(
+    make: Make, *, monotone: bool = True, differentiable: bool = True, isotropic: bool = True, linear: bool = True
+) -> None:
     """Put an objective through all laws but that of ranks (`check_ranks`).
 
     Args:
@@ -57,6 +75,8 @@ def check_objective(make: Make, *, monotone: bool = True, differentiable: bool =
         monotone: whether a nearer near candidate never raises the loss and a nearer far one never lowers it.
         differentiable: whether its gradient is that of its value; not where it holds weights in it fixed.
         isotropic: whether no direction of the space is special to it.
+        linear: whether it is the weighted mean of its rows' terms, each row counting by its weight alone where all see
+            equally much; not where it is, say, a logarithm of such a mean.
 
     Raises:
         AssertionError: a law is broken.
@@ -79,6 +99,12 @@ def check_objective(make: Make, *, monotone: bool = True, differentiable: bool =
             agreement_is_rewarded(make(), kind)
         if differentiable:
             gradient_is_that_of_the_value(make(), kind)
+        if kind in ALONE:
+            a_weight_counts_rows(make(), kind)
+        if kind in EVEN:
+            an_ignored_candidate_changes_nothing(make(), kind)
+        if kind in EVEN and linear:
+            weights_make_a_weighted_mean(make(), kind)
     if monotone and "triplets" in kinds:
         near_pulls_and_far_pushes(make())
     if "pairs" in kinds:
@@ -188,6 +214,37 @@ def what_is_ignored_counts_nothing(objective: Objective) -> None:
     _same("ignored", "pairs", [together], [(alone[0] + alone[1]) / 2])
 
 
+def an_ignored_candidate_changes_nothing(objective: Objective, kind: str) -> None:
+    """A candidate that every row ignores changes neither loss nor gradient, and has none."""
+    plain = _loss_and_gradients(objective, kind)
+    embeddings, ids = _inputs()
+    leaves = [part.requires_grad_() for part in embeddings]
+    contrast, more = BUILDS[kind](leaves, ids), _draw(2, WIDTH, seed=8).requires_grad_()
+    loss = objective(_with_ignored(contrast, more))
+    gradients = torch.autograd.grad(loss, [*leaves, more], materialize_grads=True)
+    _same("ignored candidates", kind, [loss.detach(), *gradients], [*plain, torch.zeros_like(more)])
+
+
+def a_weight_counts_rows(objective: Objective, kind: str) -> None:
+    """A row of weight 2 is that row twice, and one of weight 0 is not there."""
+    embeddings, _ = _inputs()
+    counts = torch.tensor([2, 1, 0, 1, 3, 0, 1])
+    weighted = objective(ALONE[kind](embeddings, counts.double()))
+    rows = [part.repeat_interleave(counts, 0) for part in embeddings]
+    _same("weights", kind, [weighted], [objective(ALONE[kind](rows, torch.ones(len(rows[0]))))])
+
+
+def weights_make_a_weighted_mean(objective: Objective, kind: str) -> None:
+    """The loss is the mean of what it is for each row alone, by the rows' weights."""
+    embeddings, _ = _inputs()
+    count = 6 if kind == "labelled" else ROWS
+    weights = _draw(ROWS, seed=7).square()
+    one_by_one = torch.stack([objective(EVEN[kind](embeddings, row)) for row in torch.eye(ROWS)[:count].double()])
+    assert one_by_one.max() > one_by_one.min(), f"weighted mean: over {kind} a row's weight changes nothing"
+    mean = (one_by_one * weights[:count]).sum() / weights[:count].sum()
+    _same("weighted mean", kind, [objective(EVEN[kind](embeddings, weights))], [mean])
+
+
 def check_ranks(make: Make, kind: str = "pairs", sizes: tuple[int, ...] = (3, 1, 3)) -> None:
     """Loss and gradient on processes of their own, with so many rows each, are those of one process.
 
@@ -217,6 +274,7 @@ def mutants(objective: Objective) -> Iterator[tuple[str, Objective]]:
     """The objective broken on purpose, with the name of the fault: each breaks a law."""
     yield "flipped sign", _Mutant(objective, lambda contrast: contrast, lambda loss, contrast: -loss)  # type: ignore[misc]
     yield "dropped mask", _Mutant(objective, _without_ignored, lambda loss, contrast: loss)  # type: ignore[misc]
+    yield "forgotten weights", _Mutant(objective, _without_weights, lambda loss, contrast: loss)  # type: ignore[misc]
     yield "forgotten row", _Mutant(objective, _without_first, lambda loss, contrast: loss)  # type: ignore[misc]
     yield "value without its gradient", _Mutant(objective, lambda contrast: contrast, _half_a_gradient)  # type: ignore[misc]
 
@@ -241,6 +299,22 @@ def _without_ignored(contrast: Contrast) -> Contrast:
         return Strip(strip.near, (strip.ignored[0][:0], strip.ignored[1][:0]))
 
     return replace(contrast, relation=relation)
+
+
+def _with_ignored(contrast: Contrast, more: Tensor) -> Contrast:
+    """With candidates at the end that no row sees; both sides are then no longer the same items."""
+
+    def relation(rows: slice) -> Strip:
+        strip = contrast.relation(rows)
+        row = torch.arange(rows.stop - rows.start).repeat_interleave(len(more))
+        column = contrast.columns + torch.arange(len(more)).repeat(rows.stop - rows.start)
+        return Strip(strip.near, (torch.cat([strip.ignored[0], row]), torch.cat([strip.ignored[1], column])))
+
+    return replace(contrast, candidates=torch.cat([contrast.candidates, more]), relation=relation, slots=None)
+
+
+def _without_weights(contrast: Contrast) -> Contrast:
+    return replace(contrast, weights=None)
 
 
 def _without_first(contrast: Contrast) -> Contrast:

@@ -71,6 +71,10 @@ def test_what_has_no_meaning_is_none() -> None:
     found = space_of(graded(first, second, torch.arange(5.0)), nf.CoSENTLoss())
     assert (found["alignment"], found["effective_negatives"]) == (None, None)
     assert found["effective_rank"] is not None
+    several = graded(first, torch.stack([second, first.flip(0)], 1), torch.arange(10.0).reshape(5, 2))
+    for taught in (nf.MarginMSELoss(), nf.Matryoshka(nf.MarginMSELoss(), dims=[2])):
+        assert effective_negatives(several, taught) is None  # by degrees, none is far
+    assert effective_negatives(graded(first, second, torch.arange(5.0)), nf.MarginMSELoss()) is None
     lifted = effective_negatives(nf.pairs(first, second), nf.LiftedStructuredLoss())
     assert lifted is None or lifted >= 1
 

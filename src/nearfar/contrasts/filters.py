@@ -91,8 +91,9 @@ def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: floa
         margin: in units of the guide's cosine.
         first: the first of these columns.
     """
-    margin = float(margin)
-    anchors, candidates = normalize(anchors.detach(), dim=1), normalize(candidates.detach(), dim=1)
+    anchors, candidates = _directions(anchors), _directions(candidates)
+    # A copy of the positive is as near as it, but a product may round the two apart, by where in the matrix they are.
+    margin = float(margin) + 32 * torch.finfo(anchors.dtype).eps
 
     def filtered(rows: slice) -> Strip:
         strip = relation(rows)
@@ -111,6 +112,10 @@ def guided(relation: Relation, anchors: Tensor, candidates: Tensor, margin: floa
         return Strip(strip.near, join(strip.ignored, (doubtful[0], doubtful[1] + first)))
 
     return filtered
+
+
+def _directions(rows: Tensor) -> Tensor:
+    return normalize(rows.detach().to(torch.promote_types(rows.dtype, torch.float32)), dim=1)
 
 
 def check_guide(

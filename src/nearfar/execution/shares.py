@@ -86,8 +86,9 @@ def shares_(
             by_column = (top - column_sums).exp_().mul_(column_slopes)
             block[:, skipped:].mul_(torch.addcmul(row_slopes, (row_sums - top).exp_(), by_column))
         else:
-            more = torch.sub(block[:, skipped:], column_sums).exp_().mul_(column_slopes)
-            block.sub_(row_sums).exp_().mul_(row_slopes)
+            # No share is above 1, whatever rounding of large scores makes of their sums.
+            more = torch.sub(block[:, skipped:], column_sums).clamp_(max=0).exp_().mul_(column_slopes)
+            block.sub_(row_sums).clamp_(max=0).exp_().mul_(row_slopes)
             block[:, skipped:].add_(more)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
+from nearfar.errors import NotFiniteError
 from nearfar.execution import Task, Terms, full_precision, mean_over_rows, total_of_rows, whole_batch
 from nearfar.objectives.spaces import Space
 
@@ -70,10 +71,11 @@ class RowLoss:
 
         Raises:
             ValueError: the equation is not made for this kind of contrast.
+            NotFiniteError: scores, or what becomes of them, are larger than their dtype can say.
         """
         contrast = prepared(self, contrast)
         with full_precision(contrast.anchors):
-            return self.of_whole(contrast, strip_rows)
+            return finite_loss(self, self.of_whole(contrast, strip_rows))
 
     def of_whole(self, contrast: Contrast, strip_rows: int | None) -> Tensor:
         """The loss of the whole batch's contrast."""
@@ -134,6 +136,14 @@ def prepared(owner: Objective | RowLoss, contrast: Contrast) -> Contrast:
         wanted = " or ".join(f"nearfar.{kind}" for kind in owner.contrasts)
         raise ValueError(f"{type(owner).__name__}: found a contrast of {contrast.kind}, wanted {wanted}")
     return whole_batch(contrast)
+
+
+def finite_loss(owner: Objective | RowLoss, value: Tensor) -> Tensor:
+    """The loss, or of each row; a NotFiniteError where embeddings, themselves finite, were too large for it."""
+    if not value.isfinite().all().item():
+        wanted = f"embeddings with scores that {value.dtype} can hold: shorter ones"
+        raise NotFiniteError(f"{type(owner).__name__}: found a loss that is not finite, wanted {wanted}")
+    return value
 
 
 def reduced(terms: Terms, contrast: Contrast, reduction: Reduction) -> Tensor:

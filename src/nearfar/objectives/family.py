@@ -58,6 +58,8 @@ class SoftmaxLoss(RowLoss):
             return self.over_strips(contrast, strip_rows)
         space = self.space(contrast)
         sums = log_sums(contrast, space.tensors, space.make_scores, strip_rows)
+        if coarse(sums.rows):
+            return self.over_strips(contrast, strip_rows)
         far = Far((sums.rows,), sums.rows.new_empty(0))
         return reduced(self.head(Near(sums.near, sums.places), far), contrast, self.reduction)
 
@@ -100,6 +102,16 @@ class SoftmaxLoss(RowLoss):
         """Whether two passes over half of the scores are cheaper than one over all."""
         plain = self.exponents == (1.0,) and not self.needs_count
         return plain and contrast.mirrored and contrast.near_width <= contrast.anchors.shape[1]
+
+
+def coarse(sums: Tensor) -> bool:
+    """Whether log-sums ``(N,)`` are so large that shares taken from them later are off by a thousandth and more.
+
+    A softmax of the scores while they are there does not lose what a sum of 1e5 has no digits for.
+    """
+    sums = sums.detach()
+    largest = sums.masked_fill(sums == -torch.inf, 0).abs().amax().item()
+    return largest * torch.finfo(sums.dtype).eps > 1e-3
 
 
 def each_against_far(near: Near, far: Far) -> tuple[Terms, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from nearfar.contrasts import Contrast, Strip
 from nearfar.execution import Terms
-from nearfar.objectives.base import Reduction, RowLoss, check_choice, check_positive, prepared
+from nearfar.objectives.base import Reduction, RowLoss, check_choice, check_positive, finite_loss, prepared
 from nearfar.objectives.near import softplus
 from nearfar.objectives.spaces import Space, dot, unit, wide
 
@@ -49,7 +49,9 @@ class CoSENTLoss:
 
     def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> Tensor:
         """The loss of a contrast; `strip_rows` changes nothing here."""
-        contrast = prepared(self, contrast)
+        return finite_loss(self, self._of_whole(prepared(self, contrast)))
+
+    def _of_whole(self, contrast: Contrast) -> Tensor:
         anchors, own, scores = graded_parts(contrast)
         similar = torch.cat([self.similarity(anchors[:, None], part) for part in own], dim=1)
         similar, scores = (similar / self.temperature).flatten(), scores.flatten()
@@ -80,13 +82,9 @@ class AnglELoss(CoSENTLoss):
     source: ClassVar[str] = "Li & Li 2023"
 
     def similarity(self, first: Tensor, second: Tensor) -> Tensor:
-        a, b = _halves(first)
-        c, d = _halves(second)
-        norms = torch.linalg.vector_norm(first, dim=-1) * torch.linalg.vector_norm(second, dim=-1)
-        total = (a * (c - d) + b * (c + d)).sum(-1)
-        zero = norms == 0
-        ratio: Tensor = (total / norms.masked_fill(zero, 1)).abs()
-        return ratio.masked_fill(zero, 0)
+        a, b = _halves(unit(first))
+        c, d = _halves(unit(second))
+        return (a * (c - d) + b * (c + d)).sum(-1).abs()
 
 
 @dataclass(frozen=True, kw_only=True)

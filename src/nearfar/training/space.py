@@ -78,10 +78,10 @@ def effective_negatives(contrast: Contrast, objective: Objective) -> float | Non
     """How many far candidates an anchor's gradient comes from: (sum of w)^2 / sum of w^2, w = |d loss / d score|.
 
     Of a softmax it is 1 / sum of P^2 over the far candidates' shares P. A mean over anchors that anything far pulls at;
-    None where there is none, or the equation's rows do not stand alone.
+    None where there is none, where nearness is graded, or where the equation's rows do not stand alone.
     """
     objective = getattr(objective, "objective", objective)  # of a Matryoshka: over the whole space
-    if not isinstance(objective, RowLoss) or not contrast.columns:
+    if not isinstance(objective, RowLoss) or not contrast.columns or contrast.scores is not None:
         return None
     rows = slice(0, min(PULLED, len(contrast)))
     strip, space = contrast.relation(rows), objective.space(contrast)
