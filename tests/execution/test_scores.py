@@ -101,3 +101,11 @@ def test_close_rows_keep_their_distances_beside_huge_ones_and_far_from_the_origi
     for ours, wanted in zip(found, exact, strict=True):
         for one, other in zip(ours.double(), wanted, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * max(1e-2, other.abs().max().item()))
+
+
+@pytest.mark.parametrize("make", [nf.InfoNCELoss, lambda: nf.ContrastiveLoss(margin=4.0)])
+def test_the_first_rows_of_a_table_are_not_the_table(make: Callable[[], object]) -> None:
+    table = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assignment = torch.tensor([4, 0, 1])
+    found = make()(nf.assigned(table[:3], table, assignment))
+    torch.testing.assert_close(found, make()(nf.assigned(table[:3].clone(), table.clone(), assignment)))
