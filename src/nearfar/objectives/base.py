@@ -141,8 +141,8 @@ def prepared(owner: Objective | RowLoss, contrast: Contrast) -> Contrast:
 def finite_loss(owner: Objective | RowLoss, value: Tensor) -> Tensor:
     """The loss, or of each row; a NotFiniteError where embeddings, themselves finite, were too large for it."""
     if not value.isfinite().all().item():
-        wanted = f"embeddings with scores that {value.dtype} can hold: shorter ones"
-        raise NotFiniteError(f"{type(owner).__name__}: found a loss that is not finite, wanted {wanted}")
+        wanted = f"embeddings whose scores {value.dtype} can hold"
+        raise NotFiniteError(f"{type(owner).__name__}: found a loss that is NaN or infinite, wanted {wanted}")
     return value
 
 
