@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nearfar.commands.leaving import heard
 from nearfar.commands.shared import console, rank
 from nearfar.errors import InputError, Stopped
 
@@ -77,7 +77,7 @@ class Resuming:
         if self.asked and not rank():
             forget_stages(output)
         asked = threading.Event()
-        with _on_termination(asked):
+        with heard(asked.set, once=True):  # a second SIGTERM ends the run as it is
             try:
                 yield Checkpoints(
                     folder_of(output),
@@ -97,24 +97,6 @@ def settle(checkpoints: Checkpoints, output: Path, keep: bool) -> None:
         checkpoints.folder.rename(output / "checkpoints")
     else:
         checkpoints.remove()
-
-
-@contextmanager
-def _on_termination(asked: threading.Event) -> Iterator[None]:
-    """Within the block a first SIGTERM sets the event; a second one ends the process as usual."""
-
-    def hear(number: int, frame: Any) -> None:
-        asked.set()
-        signal.signal(signal.SIGTERM, before)
-
-    if threading.current_thread() is not threading.main_thread():  # the only one that may listen
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, hear)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _line() -> str:

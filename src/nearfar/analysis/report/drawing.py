@@ -7,6 +7,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from nearfar.data.writing import whole_file
+
 INK = "#123456"  # stands for the page's text colour until the SVG is written
 DARK = "#1d2733"
 COLOURS = ("#2a7de1", "#e1662a", "#3a9d5d", "#a15fd0")  # readable on white and on near-black
@@ -27,15 +29,17 @@ def svg(spec: Spec) -> str:
 
 
 def write_pictures(specs: Mapping[str, Spec], folder: Path) -> list[Path]:
-    """NAME.svg and NAME.png of each picture, dark on white, PNG at 300 pixels an inch; the paths written."""
+    """NAME.svg and NAME.png of each picture, each whole or not at all, dark on white, PNG at 300 pixels an inch; their paths."""
     import vl_convert
 
     written: list[Path] = []
     for name, spec in specs.items():
         drawn = _svg(spec, background="white").replace(INK, DARK)
         paths = folder / f"{name}.svg", folder / f"{name}.png"
-        paths[0].write_text(drawn, "utf-8")
-        paths[1].write_bytes(vl_convert.svg_to_png(drawn, scale=PIXELS_AN_INCH / 96, ppi=PIXELS_AN_INCH))
+        with whole_file(paths[0]) as place:
+            place.write_text(drawn, "utf-8")
+        with whole_file(paths[1]) as place:
+            place.write_bytes(vl_convert.svg_to_png(drawn, scale=PIXELS_AN_INCH / 96, ppi=PIXELS_AN_INCH))
         written += paths
     return written
 
