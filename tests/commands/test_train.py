@@ -385,3 +385,13 @@ def test_interrupted_run_keeps_the_best_model(tables: dict[str, Path], tmp_path:
     record = json.loads((tmp_path / "out/nearfar.json").read_text("utf-8"))
     assert record["interrupted"] is True
     assert (tmp_path / "out/model.safetensors").exists()
+
+
+def test_a_log_has_a_line_for_a_message(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / ("a-name-of-some-length-" * 5) / ":cat:"
+    found = run("train", tables["pairs.tsv"], "-o", out, *FAST, "--watch-every", 1)
+    assert found.status == 0, found.err
+    said, _, _ = found.out.partition("┏")
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert all(line.startswith(("step ", "trained in ")) for line in lines), lines
+    assert f"is in {out}" in lines[-1]

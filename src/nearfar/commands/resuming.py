@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearfar.commands.leaving import heard
-from nearfar.commands.shared import console, rank
+from nearfar.commands.shared import rank, say
 from nearfar.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Resuming:
                 " --overwrite to put that run's model in its place"
             )
         if finished:
-            console.print(f"{output}: this run is finished; --overwrite trains it again", markup=False)
+            say(f"{output}: this run is finished; --overwrite trains it again")
         elif not found and self.name is None:
-            console.print(f"{output}: no checkpoint to go on from, so from the beginning", markup=False)
+            say(f"{output}: no checkpoint to go on from, so from the beginning")
         return finished
 
     @contextmanager
@@ -88,7 +88,7 @@ class Resuming:
                     stop=asked.is_set,
                 )
             except Stopped as stopped:
-                console.print(f"{stopped}:\n{_line()}", markup=False, soft_wrap=True)
+                say(f"{stopped}:\n{_line()}")
 
 
 def settle(checkpoints: Checkpoints, output: Path, keep: bool) -> None:

@@ -29,7 +29,7 @@ def svg(spec: Spec) -> str:
 
 
 def write_pictures(specs: Mapping[str, Spec], folder: Path) -> list[Path]:
-    """NAME.svg and NAME.png of each picture, each whole or not at all, dark on white, PNG at 300 pixels an inch; their paths."""
+    """NAME.svg and NAME.png of each picture, dark on white, PNG at 300 pixels an inch; the paths written."""
     import vl_convert
 
     written: list[Path] = []
