@@ -283,7 +283,7 @@ def watching() -> Iterator[Callable[[Step], None]]:
                 fields["latest"] = "  ".join(brief(m) for m in step.measurements)
                 done = f"step {step.number} ({step.progress:.0%})"
                 figures = (f"loss {step.loss:.4f}", f"{step.rows_per_second:,.0f} rows/s", inside, fields["latest"])
-                console.print("  ".join((done, *filter(None, figures))), markup=False)
+                say("  ".join((done, *filter(None, figures))))
                 inside = ""  # of an earlier step by the next line
             bar.update(task, completed=step.progress, **fields)
 
