@@ -141,7 +141,7 @@ class Settings(BaseModel):
     teacher: str | None = Field(
         None,
         description="A second model, encoder or cross-encoder, whose scores of positives and negatives are learnt"
-        " (marginmse, cosent, angle); else those of the table's columns positive_score and negative_score.",
+        " (marginmse, cosent, angle); else those of the table's columns positive_score and negative_score, or margin.",
     )
     teacher_scale: float = Field(
         1.0, gt=0, description="By which a teacher's scores are multiplied, those of --teacher or of the table."

@@ -120,8 +120,8 @@ def _rows(block: Block, indices: list[int]) -> Block:
 
 
 def _spreader(first: Block, columns: Mapped | None, source: str) -> Callable[[Block], Block]:
-    """Takes lists of negatives, and of their scores, apart into columns of as many as the first row has."""
-    lists = {role: name for role in ("negative", "negative_score") if (name := _list_of(role, first, columns))}
+    """Takes lists of negatives, and of their scores or margins, apart into columns of as many as the first row has."""
+    lists = {role: name for role in _NUMBERED if (name := _list_of(role, first, columns))}
     if "negative" not in lists:
         return lambda block: block
     name = lists["negative"]
@@ -134,12 +134,14 @@ def _spreader(first: Block, columns: Mapped | None, source: str) -> Callable[[Bl
         for role, name in lists.items():
             _check_lists(block.cells[name], count, f"{role.split('_')[-1]}s", _in_column(source, block, name))
             apart = zip(*block.cells[name], strict=True) if block.cells[name] else [()] * count
-            others |= {
-                role.replace("negative", f"negative_{place}"): cells for place, cells in enumerate(apart, start=1)
-            }
+            others |= {_NUMBERED[role].format(place): cells for place, cells in enumerate(apart, start=1)}
         return Block(others, block.place)
 
     return spread
+
+
+_NUMBERED = {"negative": "negative_{}", "negative_score": "negative_{}_score", "margin": "margin_{}"}
+"""What the columns of a list are called."""
 
 
 def _list_of(role: str, first: Block, columns: Mapped | None) -> str | None:
