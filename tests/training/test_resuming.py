@@ -193,8 +193,9 @@ CHANGES: dict[str, tuple[Any, dict[str, Any], list[str]]] = {
     "several": (pairs, {"mixed": 1, "temperature": 0.2}, ["mixed was 0, is 1", "temperature was null, is 0.2"]),
     "objective": (pairs, {"objective": "triplet"}, ['was "infonce", is "triplet"']),
     "rows": (lambda: pairs_table(39), {}, ["memory: rows was 40, is 39"]),
+    "content": (lambda: pairs_table(40).select(range(39, -1, -1)), {}, ["memory: the content's fingerprint was "]),
     "kind": (labelled, {}, ['kind was "pairs", is "labelled"']),
-    "one more table": (lambda: [pairs(), lone()], {}, ["rows was null, is 40"]),
+    "one more table": (lambda: [pairs(), lone()], {}, ['data was ["memory"], is ["memory", "memory"]']),
     "rate": (pairs, {"learning_rate": 0.1}, ["learning_rate was 0.005, is 0.1", "--resume-changed"]),
 }
 
@@ -210,6 +211,8 @@ def test_changed_data_or_settings_are_refused_with_the_difference(change: str, t
     for words in wanted:
         assert words in str(error.value)
     assert ("resume-changed" in str(error.value)) == (change == "rate")
+    assert "encoder: " not in str(error.value)  # which only follows from these
+    assert "measured on " not in str(error.value)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-000001", "step-000002"]
 
 
@@ -247,7 +250,7 @@ def test_one_changed_text_is_another_table(tmp_path: Path) -> None:
         run(pairs(), settings, nf.Checkpoints(tmp_path), dies_after=3)
     columns = {role: pairs().column(role) for role in ("anchor", "positive")}
     columns["anchor"][7] = columns["anchor"][7][::-1]
-    with pytest.raises(nf.InputError, match="memory: fingerprint was"):
+    with pytest.raises(nf.InputError, match="memory: the content.s fingerprint was"):
         run(nf.Table.from_columns(columns), settings, nf.Checkpoints(tmp_path, resume=True))
 
 
