@@ -250,7 +250,7 @@ def test_one_changed_text_is_another_table(tmp_path: Path) -> None:
         run(pairs(), settings, nf.Checkpoints(tmp_path), dies_after=3)
     columns = {role: pairs().column(role) for role in ("anchor", "positive")}
     columns["anchor"][7] = columns["anchor"][7][::-1]
-    with pytest.raises(nf.InputError, match="memory: the content.s fingerprint was"):
+    with pytest.raises(nf.InputError, match="memory: the content's fingerprint was"):
         run(nf.Table.from_columns(columns), settings, nf.Checkpoints(tmp_path, resume=True))
 
 
