@@ -177,7 +177,9 @@ class Settings(BaseModel):
         None, ge=1, description="All cores without it; with 1 a run can be repeated bit for bit, else not (words)."
     )
     buffer: int = Field(10_000, ge=2, description="Rows among which a stream is shuffled.")
-    sample: int = Field(100_000, ge=2, description="Rows of a stream from which a static encoder is built.")
+    sample: int = Field(
+        100_000, ge=2, description="Rows of a stream, some of each file, from which a static encoder is built."
+    )
     checkpoint_every: int | None = Field(
         None,
         ge=1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,12 @@ Find = Callable[[Collection[str], Mapped | None, str], dict[str, str]]
 
 
 def checked_batches(
-    parts: Sequence[Part], columns: Mapped | None, where: Where | None, find: Find = find_roles
+    parts: Sequence[Part],
+    columns: Mapped | None,
+    where: Where | None,
+    find: Find = find_roles,
+    *,
+    most: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of all parts that pass `where`, by role; never none.
 
@@ -33,6 +38,7 @@ def checked_batches(
         columns: role -> the column that plays it.
         where: column -> values.
         find: which says the roles; by default those of a `Table`.
+        most: rows of each part that are given, its first ones; None: all.
 
     Raises:
         InputError: a part has no row or other roles than the first, a cell is not what its role wants, or no row
@@ -49,12 +55,19 @@ def checked_batches(
         agreed = agreed or (part.name, list(roles))
         if list(roles) != agreed[1]:
             raise InputError(f"{part.name}: found {', '.join(roles)}, wanted {', '.join(agreed[1])} as in {agreed[0]}")
-        for block in chain([first], blocks):
-            rows = _to_arrow(spread(block), roles, part.name)
+        for rows in first_rows(most, (_to_arrow(spread(block), roles, part.name) for block in chain([first], blocks))):
             left += len(rows)
             yield rows
     if not left:
         raise InputError(f"{', '.join(part.name for part in parts)}: {keep.fault()}")
+
+
+def first_rows(most: int | None, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """At most so many rows; None: all."""
+    for batch in batches:
+        yield batch if most is None else batch.slice(0, most)
+        if most is not None and (most := most - len(batch)) <= 0:
+            return
 
 
 def _kept_blocks(part: Part, keep: Filter) -> Iterator[Block]:

@@ -42,10 +42,10 @@ FASTER = 20
 
 
 def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
-    """The encoder that the settings name: built from the texts if "static" (of a stream, the first), else opened."""
+    """The encoder that the settings name: built from the texts if "static" (of a stream, some), else opened."""
     if settings.encoder != "static":
         return open_model(settings.encoder)
-    tables = [one.head(settings.sample) if isinstance(one, Stream) else one for one in data]
+    tables = [one.sample(settings.sample) if isinstance(one, Stream) else one for one in data]
     return build_static(
         lambda: (batch[role] for table in tables for batch in table.batches() for role in table.text_roles),
         width=settings.width or WIDTH,
