@@ -13,6 +13,7 @@ import torch
 
 import nearfar as nf
 from nearfar.data.streams import Stream
+from nearfar.execution.settings import current
 from nearfar.training.outcome import Step
 from tests.training.made import pairs_table, texts
 
@@ -264,6 +265,27 @@ def test_another_stream_is_refused(place: int, tmp_path: Path) -> None:
     other = [*rows[:place], *({"text": f"något helt annat {number}"} for number in range(place, 2000))]
     with pytest.raises(nf.InputError, match=r"first rows was|vocabulary was"):
         run(Stream.from_rows(lambda: other), settings, nf.Checkpoints(tmp_path, resume=True))
+
+
+def test_a_run_goes_on_in_the_strips_that_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that memory decided, whatever is free when the run goes on."""
+    settings, seen = nf.Settings(**SMALL, steps=5), set()
+    plain = nf.InfoNCELoss.__call__
+
+    def watched(objective: nf.InfoNCELoss, contrast: nf.Contrast) -> torch.Tensor:
+        seen.add(current().max_bytes)
+        return plain(objective, contrast)
+
+    monkeypatch.setattr(nf.InfoNCELoss, "__call__", watched)
+    monkeypatch.setattr("nearfar.training.ready.strip_bytes", lambda device: 2**21)
+    with pytest.raises(Death):
+        run(pairs(), settings, nf.Checkpoints(tmp_path), dies_after=3)
+    monkeypatch.setattr("nearfar.training.ready.strip_bytes", lambda device: 2**20)
+    found = run(pairs(), settings, nf.Checkpoints(tmp_path, resume=True))
+    assert seen == {2**21}
+    assert found.settings.max_bytes == 2**21
+    with pytest.raises(nf.InputError, match=r"max_bytes was null, is 1048576; .*--resume-changed"):
+        run(pairs(), settings.model_copy(update={"max_bytes": 2**20}), nf.Checkpoints(tmp_path, resume=True))
 
 
 def test_rate_and_end_may_change_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def test_a_run_goes_on_in_the_chunks_that_it_had(
         model[0].forward = scarce
         checkpoints = nf.Checkpoints(tmp_path / name, stop=lambda: stop, **options)
         settings = nf.Settings(steps=3, batch_size=20, held_out=0, warmup=0)
-        return nf.train(TABLE, model=model, settings=settings, checkpoints=checkpoints).model.state_dict()
+        found = nf.train(TABLE, model=model, settings=settings, checkpoints=checkpoints)
+        assert found.settings.chunk_tokens == 32  # which nearfar.json holds
+        return found.model.state_dict()
 
     whole = part("whole", 64)
     with pytest.raises(nf.Stopped):
