@@ -89,7 +89,10 @@ class Settings(BaseModel):
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the run over which the rate rises; then it falls.")
     accumulate: int = Field(
-        1, ge=1, description="Batches an optimiser step: their mean gradient, not one contrast of all their rows."
+        1,
+        ge=1,
+        le=10_000,
+        description="Batches an optimiser step: their mean gradient, not one contrast of all their rows.",
     )
     gradient_clip: float | None = Field(
         None, ge=0, description="Largest norm of the gradient; 0: any. 1 for a transformer, any for static."
