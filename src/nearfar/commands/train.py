@@ -296,7 +296,8 @@ def summarise(outcome: Outcome, output: Path) -> None:
         say(f"interrupted; the best model so far (step {outcome.best_step}) is in {output}")
     else:
         early = ", stopped early as no measurement was better" if outcome.stopped_early else ""
-        say(f"trained in {outcome.seconds:.1f} s{early}; the best model (step {outcome.best_step}) is in {output}")
+        which = "best" if outcome.measurements else "last"
+        say(f"trained in {outcome.seconds:.1f} s{early}; the {which} model (step {outcome.best_step}) is in {output}")
     for view, count in outcome.unchanged.items():
         if count:
             say(f"view {view}: {count:,} texts left as they were, with nothing to change")

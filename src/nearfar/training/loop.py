@@ -21,7 +21,7 @@ from nearfar.training.feeds import TableFeed
 from nearfar.training.fitting import Data
 from nearfar.training.following import Following
 from nearfar.training.identity import identity
-from nearfar.training.idle import idle_in
+from nearfar.training.idle import idle_in, unseen_in
 from nearfar.training.interrupts import interrupt_together, on_first, patient
 from nearfar.training.journal import Journal
 from nearfar.training.keeping import Checkpoints, Keeper
@@ -124,7 +124,11 @@ class _Run:
         self.following = (
             Following(ready.encoder, ready.given, ready.evaluate_on, self.settings) if journal.path else None
         )
-        self.notes = note_on(self.settings, ready.encoder.model), idle_in(ready.asked, ready.given)
+        self.notes = (
+            note_on(self.settings, ready.encoder.model),
+            idle_in(ready.asked, ready.given),
+            *unseen_in(self.settings, ready.given, ready.evaluate_on),
+        )
         self.step, self.position, self.due, self.loss = 0, Position(), 1, float("nan")
         self.rows, self.busy = 0, 0.0
         self.measured_at = 0
