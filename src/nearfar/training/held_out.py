@@ -72,7 +72,7 @@ def why_none(data: Data, share: float) -> str:
 
 
 def _enough(wanted: int, rows: int) -> str:
-    """The share that would hold out so many rows, where that is less than half of them and not more than there may be."""
+    """What share would hold out so many rows, where it is at most half of them and they are no more than `MOST`."""
     share = math.ceil(100 * wanted / rows) / 100
     return f" (--held-out {share:g} would do)" if share <= 0.5 and wanted <= MOST else ""
 
