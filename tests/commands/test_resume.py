@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shlex
 import signal
@@ -47,6 +48,24 @@ def test_a_killed_run_goes_on_and_ends_the_same(run: Run, line: Line, whole: Pat
     assert "goes on from" in done.out
     assert_same_folder(line.out, whole)
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_sigterm_before_the_first_step_is_heard_at_once(
+    run: Run, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "m"
+
+    def terminate(*given: Any) -> None:
+        assert any(".partial" in path.name for path in tmp_path.iterdir())
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr("nearfar.training.preparing.make_model", terminate)
+    found = run("train", tables["pairs.tsv"], "-o", out, *SMALL, "--steps", 5)
+    assert found.status == 0, found.err
+    assert "stopped before a step was made" in found.out
+    assert found.out.splitlines()[-1].endswith("--resume")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_line_that_goes_on(

@@ -76,8 +76,20 @@ class Resuming:
 
         if self.asked and not rank():
             forget_stages(output)
-        asked = threading.Event()
-        with heard(asked.set, once=True):  # a second SIGTERM ends the run as it is
+        asked, begun = threading.Event(), threading.Event()
+
+        def stop() -> bool:
+            begun.set()
+            return asked.is_set()
+
+        def hear() -> None:
+            """Wait for the step that is being made; before the first there is nothing to wait for."""
+            asked.set()
+            if not begun.is_set() and os.environ.get("WORLD_SIZE", "1") == "1":  # else others wait for this rank
+                say(f"stopped before a step was made:\n{_line()}")
+                raise SystemExit(0)
+
+        with heard(hear, once=True):  # a second SIGTERM ends the run as it is
             try:
                 yield Checkpoints(
                     folder_of(output),
@@ -85,7 +97,7 @@ class Resuming:
                     resume_from=self.name,
                     resume_changed=self.changed,
                     overwrite=True,  # `has_nothing_left` has seen to it
-                    stop=asked.is_set,
+                    stop=stop,
                 )
             except Stopped as stopped:
                 say(f"{stopped}:\n{_line()}")
