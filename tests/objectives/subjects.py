@@ -231,6 +231,8 @@ PROBLEMS = (
         ((7, 3),),
         {"labels": [4, 1, 4, 4, 1, 1, 0], "guide": other_space(7, 4), "queue": other_space(3, 3)},
     ),
+    # Three near candidates: a third, unlike a half, is not the same in every dtype.
+    Problem("labelled-class-of-four", "labelled", ((6, 3),), {"labels": [1, 1, 0, 1, 0, 1]}),
     Problem("labelled-one-class", "labelled", (FIVE,), {"labels": [2] * 5}),
     Problem("labelled-only-single-members", "labelled", (FIVE,), {"labels": [3, 0, 4, 1, 2]}),
     Problem("triplets", "triplets", (FIVE, FIVE, FIVE)),

@@ -117,7 +117,7 @@ def coarse(sums: Tensor) -> bool:
 def each_against_far(near: Near, far: Far) -> tuple[Terms, Tensor, Tensor]:
     """`SoftmaxLoss.pulls` of the mean over near candidates of log(1 + exp(far - near))."""
     gap = far.log_sum[:, None] - near.scores
-    slopes = near.only(gap.sigmoid(), 0.0)
+    slopes = gap.sigmoid()
     factor = near.sum(slopes)
     for_near = slopes / factor.clamp(min=torch.finfo(factor.dtype).tiny).neg_()[:, None]
     return Terms(near.mean(softplus(gap)), near.any), for_near, near.averaged(factor)
