@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-import nearfar as nf
 from nearfar.execution.cached import cached
 from tests.objectives.subjects import CASES, Problem, Subject
 
