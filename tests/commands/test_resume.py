@@ -50,17 +50,21 @@ def test_a_killed_run_goes_on_and_ends_the_same(run: Run, line: Line, whole: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.parametrize(
+    ("where", "stages"), [("nearfar.data.read_table", 0), ("nearfar.training.preparing.make_model", 1)]
+)
 def test_sigterm_before_the_first_step_is_heard_at_once(
-    run: Run, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, stages: int
 ) -> None:
+    """While the data is read and while the model is made alike."""
     out = tmp_path / "m"
 
-    def terminate(*given: Any) -> None:
-        assert any(".partial" in path.name for path in tmp_path.iterdir())
+    def terminate(*given: Any, **named: Any) -> None:
+        assert sum(".partial" in path.name for path in tmp_path.iterdir()) == stages
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("went on")
 
-    monkeypatch.setattr("nearfar.training.preparing.make_model", terminate)
+    monkeypatch.setattr(where, terminate)
     found = run("train", tables["pairs.tsv"], "-o", out, *SMALL, "--steps", 5)
     assert found.status == 0, found.err
     assert "stopped before a step was made" in found.out

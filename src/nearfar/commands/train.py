@@ -185,7 +185,7 @@ def run(
             raise InputError("--open: found it with words, wanted it without: no page follows a run on words")
         run_words(inputs, output, settings, overwrite=overwrite, resuming=resuming, check=repeats.check)
         return
-    with one_of_ranks(settings, inputs.data) as reading:
+    with one_of_ranks(settings, inputs.data) as reading, resuming.ready(output) as checkpoints:
         with reading:
             open_data = open_streams if inputs.stream else open_tables
             opened = open_data(inputs.data, inputs.column, inputs.where, known=inputs.eval)
@@ -195,29 +195,28 @@ def run(
             from nearfar.training.output import save, whole_folder
             from nearfar.training.recorded import described
         repeats.check([described(one) for one in opened], evaluation)
-        with resuming.ready(output) as checkpoints:
-            with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
-                if folder and page:
-                    say(f"the run can be followed at {open_beside(output)}")
-                with watching() as watch:
-                    outcome, fault = _attempt(
-                        lambda: train_model(
-                            opened,
-                            settings=settings,
-                            evaluate_on=evaluation,
-                            watch=watch,
-                            folder=folder,
-                            checkpoints=checkpoints,
-                        )
+        with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
+            if folder and page:
+                say(f"the run can be followed at {open_beside(output)}")
+            with watching() as watch:
+                outcome, fault = _attempt(
+                    lambda: train_model(
+                        opened,
+                        settings=settings,
+                        evaluate_on=evaluation,
+                        watch=watch,
+                        folder=folder,
+                        checkpoints=checkpoints,
                     )
-                if folder:
-                    save(folder, outcome, opened, title=output.name, inputs=inputs)
-            if fault:
-                kept = f"the best model before that (step {outcome.best_step}) is in {output}"
-                raise RunError(f"{fault}; {kept}") from fault
+                )
             if folder:
-                settle(checkpoints, output, settings.keep_after)
-            summarise(outcome, output)
+                save(folder, outcome, opened, title=output.name, inputs=inputs)
+        if fault:
+            kept = f"the best model before that (step {outcome.best_step}) is in {output}"
+            raise RunError(f"{fault}; {kept}") from fault
+        if folder:
+            settle(checkpoints, output, settings.keep_after)
+        summarise(outcome, output)
 
 
 def _attempt(run: Callable[[], Outcome]) -> tuple[Outcome, RunError | None]:

@@ -40,8 +40,8 @@ def run_words(
         from nearfar.words import train_words
         from nearfar.words.output import save_words
         from nearfar.words.training import forget_corpus
-    tables = open_tables(inputs.eval)
     with resuming.ready(output) as checkpoints:
+        tables = open_tables(inputs.eval)
         with whole_folder(output, overwrite) as folder:
             with _watching() as watch:
                 outcome = train_words(

@@ -132,6 +132,7 @@ class _Run:
         self.step, self.position, self.due, self.loss = 0, Position(), 1, float("nan")
         self.rows, self.busy = 0, 0.0
         self.measured_at = 0
+        self.making = 0  # the step that is made, or was made last
         self.latest: tuple[Position, Batch] | None = None
 
     def run(self) -> Outcome:
@@ -172,7 +173,7 @@ class _Run:
             self.budget.go_on_after(0.0)  # however long it took, the rate is to rise from 0, and a step to be made
 
     def _step(self, batches: Iterator[tuple[Position, Batch]]) -> None:
-        started = time.monotonic()
+        started, self.making = time.monotonic(), self.step + 1
         note = self.miner.refresh(self.step) if self.miner else ""
         drawn = [*islice(batches, self.settings.accumulate)]
         self.latest = drawn[-1]
@@ -210,7 +211,7 @@ class _Run:
 
     def _diverged(self, error: NotFiniteError) -> DivergedError:
         """The error with where it happened and what is left; the best model so far is taken, if there is one."""
-        step = self.step + 1
+        step = self.making
         message = diverged(str(error), step, self.stepper.learning_rate, self.loss, self.latest)
         if self.keeper:
             changed = ", and takes a lower --learning-rate with --resume-changed" if self.keeper.latest else ""
@@ -227,6 +228,7 @@ class _Run:
         keeper = self.keeper
         asked = any_rank(keeper.checkpoints.stop())
         if asked or from_first(lambda: keeper.due(self.step)):
+            self.measuring.check_finite()  # or the last good one would give way to one of no use
             state = self.state()
             from_first(lambda: keeper.write(self.step, state))
         if asked:
