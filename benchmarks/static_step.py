@@ -46,7 +46,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "duplicate groups": [(contrasting, "duplicate_groups"), (contrasting, "_negative_groups")],
     "means of token vectors": [(static, "mean_rows")],
     "the contrast: checks, joined candidates": [(contrasting, "pairs")],
-    "products": [(torch, "mm"), (torch.Tensor, "addmm_")],
+    "products": [(torch, "mm"), (torch.Tensor, "__matmul__"), (torch.Tensor, "addmm_")],
     "softmax of the strip": [(softmax.InfoNCELoss, "slopes_")],
     "lengths, and gradients of directions": [(scores.Cosines, "__init__"), (scores.Cosines, "gradients")],
     "the loss, but for these": [(softmax.InfoNCELoss, "__call__"), (strips._Mean, "forward")],
@@ -122,9 +122,9 @@ class Beside:
         if step.number > WARM:
             self.steps.append(now - self.since)
         begun = time.perf_counter()
-        scores = self.anchors @ self.candidates.T
-        scores @ self.candidates
-        scores.T @ self.anchors
+        scores = torch.matmul(self.anchors, self.candidates.T)
+        torch.matmul(scores, self.candidates)
+        torch.matmul(scores.T, self.anchors)
         if step.number > WARM:
             self.products.append(time.perf_counter() - begun)
         del scores

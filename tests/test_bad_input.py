@@ -10,6 +10,7 @@ import torch
 import nearfar as nf
 
 x, y, n = torch.randn(4, 3), torch.randn(4, 3), torch.randn(4, 2, 3)
+HUGE = torch.full((4,), 3e38)
 
 MISTAKES = {
     "trip none": lambda: nf.triplets(x, y, None),
@@ -36,6 +37,8 @@ MISTAKES = {
     "guide 3 no neg": lambda: nf.pairs(x, y, guide=(x, y, y)),
     "guide nan": lambda: nf.pairs(x, y, guide=(x, y * float("nan"))),
     "margin nan": lambda: nf.pairs(x, y, guide=(x, y), guide_margin=float("nan")),
+    "margin beyond floats": lambda: nf.pairs(x, y, guide=(x, y), guide_margin=10**400),
+    "prototype weights": lambda: nf.PrototypeLoss()(nf.assigned(x, y, torch.zeros(4, dtype=int), weights=HUGE)),
     "queue width": lambda: nf.pairs(x, y, queue=torch.randn(3, 7)),
     "queue 3d": lambda: nf.labelled(x, torch.arange(4), queue=n),
     "labelled guide": lambda: nf.labelled(x, torch.arange(4), guide=torch.randn(2, 2)),

@@ -35,6 +35,11 @@ def test_every_objective_keeps_the_laws(name: str) -> None:
     check(name, make(name))
 
 
+def test_parameters_of_float32_do_not_round_scores_of_float64() -> None:
+    """Where anchors are the candidates each side takes the root of the learnt scale."""
+    testing.check_objective(nf.SigmoidLoss)
+
+
 def mutants() -> list:
     return [
         pytest.param(name, fault, id=f"{name}-{fault.replace(' ', '-')}")

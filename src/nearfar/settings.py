@@ -89,7 +89,10 @@ class Settings(BaseModel):
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the run over which the rate rises; then it falls.")
     accumulate: int = Field(
-        1, ge=1, description="Batches an optimiser step: their mean gradient, not one contrast of all their rows."
+        1,
+        ge=1,
+        le=10_000,
+        description="Batches an optimiser step: their mean gradient, not one contrast of all their rows.",
     )
     gradient_clip: float | None = Field(
         None, ge=0, description="Largest norm of the gradient; 0: any. 1 for a transformer, any for static."
@@ -141,7 +144,7 @@ class Settings(BaseModel):
     teacher: str | None = Field(
         None,
         description="A second model, encoder or cross-encoder, whose scores of positives and negatives are learnt"
-        " (marginmse, cosent, angle); else those of the table's columns positive_score and negative_score.",
+        " (marginmse, cosent, angle); else those of the table's columns positive_score and negative_score, or margin.",
     )
     teacher_scale: float = Field(
         1.0, gt=0, description="By which a teacher's scores are multiplied, those of --teacher or of the table."
@@ -177,7 +180,9 @@ class Settings(BaseModel):
         None, ge=1, description="All cores without it; with 1 a run can be repeated bit for bit, else not (words)."
     )
     buffer: int = Field(10_000, ge=2, description="Rows among which a stream is shuffled.")
-    sample: int = Field(100_000, ge=2, description="Rows of a stream from which a static encoder is built.")
+    sample: int = Field(
+        100_000, ge=2, description="Rows of a stream, some of each file, from which a static encoder is built."
+    )
     checkpoint_every: int | None = Field(
         None,
         ge=1,

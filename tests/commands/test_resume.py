@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shlex
 import signal
@@ -44,9 +45,31 @@ def test_a_killed_run_goes_on_and_ends_the_same(run: Run, line: Line, whole: Pat
         assert word in refused.err
     done = run(*line.words, "-o", line.out, "--resume")
     assert done.status == 0, done.err
-    assert "goes on from" in done.out.replace("\n", "")
+    assert "goes on from" in done.out
     assert_same_folder(line.out, whole)
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("where", "stages"), [("nearfar.data.read_table", 0), ("nearfar.training.preparing.make_model", 1)]
+)
+def test_sigterm_before_the_first_step_is_heard_at_once(
+    run: Run, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, stages: int
+) -> None:
+    """While the data is read and while the model is made alike."""
+    out = tmp_path / "m"
+
+    def terminate(*given: Any, **named: Any) -> None:
+        assert sum(".partial" in path.name for path in tmp_path.iterdir()) == stages
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(where, terminate)
+    found = run("train", tables["pairs.tsv"], "-o", out, *SMALL, "--steps", 5)
+    assert found.status == 0, found.err
+    assert "stopped before a step was made" in found.out
+    assert found.out.splitlines()[-1].endswith("--resume")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_line_that_goes_on(
@@ -106,13 +129,13 @@ def test_what_resume_says_where_there_is_nothing_to_go_on_from(
     assert "no checkpoint step-000002" in result.err
     result = run(*words, "--resume", "--checkpoint-every", 2, "--keep-after")
     assert result.status == 0, result.err
-    assert "from the beginning" in result.out.replace("\n", "")
+    assert "from the beginning" in result.out
     assert sorted(path.name for path in (tmp_path / "m/checkpoints").iterdir()) == ["step-000002", "step-000004"]
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     before = (tmp_path / "m/model.safetensors").stat().st_mtime_ns
     result = run(*words, "--resume")
     assert result.status == 0
-    assert "this run is finished" in result.out.replace("\n", "")
+    assert "this run is finished" in result.out
     assert (tmp_path / "m/model.safetensors").stat().st_mtime_ns == before
 
 
@@ -137,7 +160,7 @@ def test_a_finished_model_beside_an_unfinished_run(
     first = load_file(tmp_path / "m/model.safetensors")["embedding.weight"]
     result = run(*words, "--seed", 1, "--resume", "--overwrite")
     assert result.status == 0, result.err
-    assert "goes on from" in result.out.replace("\n", "")
+    assert "goes on from" in result.out
     assert not np.array_equal(first, load_file(tmp_path / "m/model.safetensors")["embedding.weight"])
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
@@ -149,5 +172,5 @@ def test_overwrite_begins_anew(run: Run, tables: dict[str, Path], line: Line, tm
     assert run(*words).status == 2
     result = run(*words, "--overwrite")
     assert result.status == 0, result.err
-    assert "goes on" not in result.out.replace("\n", "")
+    assert "goes on" not in result.out
     assert [path.name for path in tmp_path.iterdir()] == ["m"]

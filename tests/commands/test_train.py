@@ -385,3 +385,26 @@ def test_interrupted_run_keeps_the_best_model(tables: dict[str, Path], tmp_path:
     record = json.loads((tmp_path / "out/nearfar.json").read_text("utf-8"))
     assert record["interrupted"] is True
     assert (tmp_path / "out/model.safetensors").exists()
+
+
+def test_a_run_that_tells_nothing_says_so(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    words = ("--steps", 3, "--batch-size", 32, "--vocabulary", 400, "--width", 16)
+    found = run("train", tables["pairs.tsv"], "-o", tmp_path / "m", *words, "--watch-every", 4)
+    assert found.status == 0, found.err
+    assert "step 0: nothing is measured, so that the last model is kept, be it the best or not: no --eval" in found.out
+    assert "--held-out 0.09 would do" in found.out
+    assert "step 0: no step is looked into: --watch-every 4 is more than the 3 steps of the run" in found.out
+    assert "the last model (step 3) is in" in found.out
+    found = run("train", tables["pairs.tsv"], "-o", tmp_path / "n", *words, "--held-out", 0.09)
+    assert "nothing is measured" not in found.out
+    assert "no step is looked into" not in found.out
+
+
+def test_a_log_has_a_line_for_a_message(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / ("a-name-of-some-length-" * 5) / ":cat:"
+    found = run("train", tables["pairs.tsv"], "-o", out, *FAST, "--watch-every", 1)
+    assert found.status == 0, found.err
+    said, _, _ = found.out.partition("┏")
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert all(line.startswith(("step ", "trained in ")) for line in lines), lines
+    assert f"is in {out}" in lines[-1]

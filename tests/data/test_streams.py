@@ -138,6 +138,19 @@ def test_head_is_a_table_of_the_first_rows() -> None:
     assert len(rows(3).head(10)) == 3
 
 
+@pytest.mark.parametrize("count", [10, 299, 300, 100_000])
+def test_a_sample_holds_rows_of_every_file(count: int, tmp_path: Path) -> None:
+    sizes = {"a": 1000, "b": 20, "c": 400}
+    for name, size in sizes.items():
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name} {row}\n" for row in range(size)), "utf-8")
+    found = Counter(text[0] for text in read_stream(tmp_path).sample(count).column("text"))
+    assert found.total() == min(count, sum(sizes.values()))
+    share = count // len(sizes)
+    for name, size in sizes.items():
+        assert found[name] >= min(size, share) / 2
+    assert read_stream(tmp_path / "a.txt").sample(7).fingerprint == read_stream(tmp_path / "a.txt").head(7).fingerprint
+
+
 def test_scores_stay_numbers() -> None:
     stream = Stream.from_rows(lambda: [{"sentence1": "a", "sentence2": "b", "score": 3}])
     assert next(stream.batches(2)) == {"sentence1": ["a"], "sentence2": ["b"], "score": [3.0]}

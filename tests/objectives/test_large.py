@@ -71,3 +71,29 @@ def test_what_float32_cannot_hold_is_refused_and_gives_no_nan(subject: Subject, 
     assert loss.isfinite()
     if loss.requires_grad:
         assert all(part.isfinite().all() for part in torch.autograd.grad(loss, leaves, materialize_grads=True))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-21, 1e-16, 1e19, 1e25, 1e38])
+@pytest.mark.parametrize(("subject", "problem"), EACH.values(), ids=["-".join(name) for name in EACH])
+def test_directions_are_those_of_rows_whose_squares_float32_cannot_hold(
+    subject: Subject, problem: Problem, scale: float
+) -> None:
+    """Neither taken for zero vectors, whose loss is finite and whose gradient is 0."""
+    objective = subject.make()
+    if not objective.by_direction:
+        return
+    rows = [leaf.detach() / leaf.detach().abs().max() for leaf in problem.tensors()]
+    found = [(row * scale).float().requires_grad_() for row in rows]
+    wanted = [leaf.detach().double().requires_grad_() for leaf in found]
+    losses = [objective(problem.contrast(*leaves)) for leaves in (found, wanted)]
+    torch.testing.assert_close(losses[0].double(), losses[1].double(), rtol=1e-4, atol=1e-4)
+    if losses[0].requires_grad and scale < 1e20:  # beyond, a slope may be smaller than any number
+        ours, exact = (
+            torch.cat(
+                [part.flatten().double() for part in torch.autograd.grad(loss.sum(), leaves, materialize_grads=True)]
+            )
+            for loss, leaves in zip(losses, (found, wanted), strict=True)
+        )
+        torch.testing.assert_close(
+            ours * scale, exact * scale, rtol=1e-3, atol=1e-3 * (exact * scale).abs().max().item()
+        )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nearfar as nf
 from nearfar.data.batches import BatchPlan, Position, SourceRows, shuffled
-from nearfar.data.streams import Stream
+from nearfar.data.streams import Stream, read_stream
 from nearfar.data.views import Views
 from nearfar.settings import Settings
 from nearfar.training.feeds import Feed, StreamFeed, TableFeed
 from nearfar.training.objectives import Objectives
-from nearfar.training.ready import make_feed
+from nearfar.training.ready import make_feed, make_model
 from nearfar.training.sources import Batch, Passing, Streamed
 from tests.training.made import encoder, pairs_table, texts
 
@@ -137,3 +138,10 @@ def test_an_epoch_is_ordered_once() -> None:
     for (position, rows), (wanted, _, other) in zip(first, islice(plan.batches(), 6), strict=False):
         assert position == wanted
         np.testing.assert_array_equal(rows, other)
+
+
+def test_a_static_encoder_is_built_from_all_files_of_a_stream(tmp_path: Path) -> None:
+    for name, word in (("a", "abcdef"), ("b", "стуфхц")):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{word} {row}\n" for row in range(500)), "utf-8")
+    model = make_model([read_stream(tmp_path)], Settings(vocabulary=200, width=4, sample=100))
+    assert {"abcdef", "стуфхц"} <= model.tokenizer.get_vocab().keys()

@@ -64,6 +64,22 @@ def test_accumulation_is_the_mean_gradient_of_batches() -> None:
     assert joined[1]["batch_loss"] == pytest.approx(sum(losses[2:]) / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ({"epochs": 2}, "accumulate: found 11, wanted 10 or less: 2 epochs have 10 batches"),
+        ({"steps": 3}, "accumulate: found 11, wanted 5 or less: an epoch has 5 batches"),
+    ],
+)
+def test_more_batches_a_step_than_there_are_is_refused(end: dict[str, int], message: str) -> None:
+    settings = nf.Settings(**end, accumulate=11, batch_size=4, held_out=0, vocabulary=200, width=4)
+    with pytest.raises(nf.InputError, match=message):
+        nf.train(pairs_table(20), settings=settings)
+    nf.train(pairs_table(20), settings=settings.model_copy(update={"accumulate": 5}))
+    with pytest.raises(nf.InputError, match="accumulate: found 1000000000, wanted less than or equal to 10000"):
+        nf.Settings.build({"accumulate": 10**9})
+
+
 def test_deepspeed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.DEEPSPEED)
     with pytest.raises(nf.InputError, match="accelerate: found DeepSpeed, wanted plain ranks or FSDP"):

@@ -227,6 +227,63 @@ def test_scores_of_some_candidates_alone_are_none(tmp_path: Path) -> None:
         nf.read_table(path, columns={"positive_score": "ce"})
 
 
+def margin_columns(rows: int, negatives: int) -> dict[str, list[Any]]:
+    """The same with margins in the place of the scores that they are differences of."""
+    columns = taught_columns(rows, negatives)
+    names = [role.removesuffix("_score") for role in columns if role.startswith("negative") and role.endswith("_score")]
+    margins = {
+        name.replace("negative", "margin"): [
+            near - far for near, far in zip(columns["positive_score"], columns[f"{name}_score"], strict=True)
+        ]
+        for name in names
+    }
+    return {role: values for role, values in columns.items() if not role.endswith("_score")} | margins
+
+
+@pytest.mark.parametrize("negatives", [1, 2])
+@pytest.mark.parametrize("kind", ["table", "stream"])
+def test_margins_of_a_teacher_are_as_good_as_its_scores(kind: str, negatives: int) -> None:
+    settings = nf.Settings(**SMALL, objective="marginmse", teacher_scale=0.5)
+    seen = []
+    for columns in (taught_columns(20, negatives), margin_columns(20, negatives)):
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        data = nf.Table.from_columns(columns) if kind == "table" else Stream.from_rows(lambda rows=rows: rows)
+        feed = make_feed([data], encoder(), Objectives(nf.MarginMSELoss()), settings, Views.parse(["dropout"]))
+        _, batch = next(feed.batches())
+        assert batch.kind == "graded"
+        seen.append(batch.marks[:, :1] - batch.marks[:, 1:])
+    np.testing.assert_allclose(*seen, rtol=1e-5)
+
+
+def test_margins_are_for_margin_mse_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = seen(monkeypatch)
+    table = nf.Table.from_columns(margin_columns(20, 1))
+    for objective, kind in (("marginmse", "graded"), ("infonce", "pairs")):
+        nf.train(table, settings=nf.Settings(**SMALL, objective=objective))
+        assert calls.pop()[1] == kind
+    with pytest.raises(nf.InputError, match="CoSENTLoss has no place for"):  # it compares scores of different rows
+        nf.train(table, settings=nf.Settings(**SMALL, objective="cosent"))
+
+
+def test_margins_are_found_by_name_and_as_lists(tmp_path: Path) -> None:
+    row = {"anchor": "a cat", "positive": "a tom", "negative": ["a dog", "a car"]}
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(row | {"margin": [1, 2.5]}) + "\n", "utf-8")
+    assert nf.read_table(path).taught == ("margin_1", "margin_2")
+    path.write_text(json.dumps(row | {"margin": [1]}) + "\n", "utf-8")
+    with pytest.raises(nf.InputError, match=r"line 1, column 'margin': found 1 margins, wanted a list of 2"):
+        nf.read_table(path)
+    path = tmp_path / "t.tsv"
+    path.write_text("anchor\tpositive\tnegative\tlabel\na cat\ta tom\ta dog\t1.5\n", "utf-8")
+    assert not nf.read_table(path).taught
+    assert nf.read_table(path, columns={"margin": "label"}).column("margin") == [1.5]
+    with pytest.raises(nf.InputError, match="found a column for margin_2, wanted one for margin beside it"):
+        nf.read_table(path, columns={"margin_2": "label"})
+    path.write_text("anchor\tpositive\tnegative\tmargin\na cat\ta tom\ta dog\twide\n", "utf-8")
+    with pytest.raises(nf.InputError, match=r"column 'margin': found 'wide', wanted a number"):
+        nf.read_table(path)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -13,6 +13,7 @@ import torch
 
 import nearfar as nf
 from nearfar.data.streams import Stream
+from nearfar.execution.settings import current
 from nearfar.training.outcome import Step
 from tests.training.made import pairs_table, texts
 
@@ -193,8 +194,9 @@ CHANGES: dict[str, tuple[Any, dict[str, Any], list[str]]] = {
     "several": (pairs, {"mixed": 1, "temperature": 0.2}, ["mixed was 0, is 1", "temperature was null, is 0.2"]),
     "objective": (pairs, {"objective": "triplet"}, ['was "infonce", is "triplet"']),
     "rows": (lambda: pairs_table(39), {}, ["memory: rows was 40, is 39"]),
+    "content": (lambda: pairs_table(40).select(range(39, -1, -1)), {}, ["memory: the content's fingerprint was "]),
     "kind": (labelled, {}, ['kind was "pairs", is "labelled"']),
-    "one more table": (lambda: [pairs(), lone()], {}, ["rows was null, is 40"]),
+    "one more table": (lambda: [pairs(), lone()], {}, ['data was ["memory"], is ["memory", "memory"]']),
     "rate": (pairs, {"learning_rate": 0.1}, ["learning_rate was 0.005, is 0.1", "--resume-changed"]),
 }
 
@@ -210,6 +212,8 @@ def test_changed_data_or_settings_are_refused_with_the_difference(change: str, t
     for words in wanted:
         assert words in str(error.value)
     assert ("resume-changed" in str(error.value)) == (change == "rate")
+    assert "encoder: " not in str(error.value)  # which only follows from these
+    assert "measured on " not in str(error.value)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-000001", "step-000002"]
 
 
@@ -247,7 +251,7 @@ def test_one_changed_text_is_another_table(tmp_path: Path) -> None:
         run(pairs(), settings, nf.Checkpoints(tmp_path), dies_after=3)
     columns = {role: pairs().column(role) for role in ("anchor", "positive")}
     columns["anchor"][7] = columns["anchor"][7][::-1]
-    with pytest.raises(nf.InputError, match="memory: fingerprint was"):
+    with pytest.raises(nf.InputError, match="memory: the content's fingerprint was"):
         run(nf.Table.from_columns(columns), settings, nf.Checkpoints(tmp_path, resume=True))
 
 
@@ -261,6 +265,27 @@ def test_another_stream_is_refused(place: int, tmp_path: Path) -> None:
     other = [*rows[:place], *({"text": f"något helt annat {number}"} for number in range(place, 2000))]
     with pytest.raises(nf.InputError, match=r"first rows was|vocabulary was"):
         run(Stream.from_rows(lambda: other), settings, nf.Checkpoints(tmp_path, resume=True))
+
+
+def test_a_run_goes_on_in_the_strips_that_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that memory decided, whatever is free when the run goes on."""
+    settings, seen = nf.Settings(**SMALL, steps=5), set()
+    plain = nf.InfoNCELoss.__call__
+
+    def watched(objective: nf.InfoNCELoss, contrast: nf.Contrast) -> torch.Tensor:
+        seen.add(current().max_bytes)
+        return plain(objective, contrast)
+
+    monkeypatch.setattr(nf.InfoNCELoss, "__call__", watched)
+    monkeypatch.setattr("nearfar.training.ready.strip_bytes", lambda device: 2**21)
+    with pytest.raises(Death):
+        run(pairs(), settings, nf.Checkpoints(tmp_path), dies_after=3)
+    monkeypatch.setattr("nearfar.training.ready.strip_bytes", lambda device: 2**20)
+    found = run(pairs(), settings, nf.Checkpoints(tmp_path, resume=True))
+    assert seen == {2**21}
+    assert found.settings.max_bytes == 2**21
+    with pytest.raises(nf.InputError, match=r"max_bytes was null, is 1048576; .*--resume-changed"):
+        run(pairs(), settings.model_copy(update={"max_bytes": 2**20}), nf.Checkpoints(tmp_path, resume=True))
 
 
 def test_rate_and_end_may_change_where_that_is_asked_for(tmp_path: Path) -> None:

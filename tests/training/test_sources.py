@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from nearfar.data.groups import duplicate_groups, groups_of_negatives
 from nearfar.encoders import build_static, open_encoder
 from nearfar.training.contrasting import Contrasting
 from nearfar.training.fitting import check_usable, contrast_for
-from nearfar.training.held_out import hold_out
+from nearfar.training.held_out import hold_out, why_none
 from nearfar.training.sources import Tokenised
 
 WORDS = "a cat sat on the mat while two dogs ran after some old red car near that house".split()
@@ -122,6 +124,29 @@ def test_a_group_is_not_parted_when_rows_are_held_out() -> None:
     assert held is not None
     assert 20 <= len(held) <= 80
     assert not set(kept.column("group")) & set(held.column("group"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "share", "reason"),
+    [
+        ([1] * 240, 0.05, r"0.05 of memory \(240 rows\) is 12, fewer than the 20 .* \(--held-out 0.09 would do\)"),
+        ([1] * 30, 0.05, r"is 1, fewer than the 20 that are held out at the least$"),
+        ([1] * 400, 0.0, "--held-out is 0"),
+        ([8] * 50, 0.05, r"is 50 such groups of 8 to 8 rows, .* \(--held-out 0.2 would do\)"),
+        ([200, 200], 0.05, r"is 2 such groups of 200 to 200 rows, none below a tenth of the part$"),
+    ],
+)
+def test_where_nothing_is_held_out_it_is_said_why(sizes: list[int], share: float, reason: str) -> None:
+    groups = [group for group, size in enumerate(sizes) for _ in range(size)]
+    rows = range(len(groups))
+    table = nf.Table.from_columns(
+        {"anchor": [f"a{i}" for i in rows], "positive": [f"b{i}" for i in rows], "group": groups}
+    )
+    assert hold_out(table, share, seed=0)[1] is None
+    found = why_none(table, share)
+    assert re.search(reason, found), found
+    if advised := re.search(r"--held-out (0[.]\d+) would do", found):
+        assert hold_out(table, float(advised[1]), seed=0)[1] is not None
 
 
 TABLES = {

@@ -43,7 +43,7 @@ def noise(count: int = 128) -> nf.Table:
 
 def run(data: nf.Table, steps: int = 40, *, objective: Any = None, **options: Any) -> tuple[Outcome, list[Step]]:
     shown: list[Step] = []
-    folder = options.pop("folder", None)
+    folder, checkpoints = options.pop("folder", None), options.pop("checkpoints", None)
     measured, model = options.pop("evaluate_on", [table(40, seed=2)]), options.pop("model", None)
     settings = nf.Settings(**{**SMALL, "steps": steps, **options})
     outcome = nf.train(
@@ -54,6 +54,7 @@ def run(data: nf.Table, steps: int = 40, *, objective: Any = None, **options: An
         evaluate_on=measured,
         watch=shown.append,
         folder=folder,
+        checkpoints=checkpoints,
     )
     return outcome, shown
 
@@ -173,6 +174,29 @@ def test_vectors_that_leave_the_numbers_are_a_divergence() -> None:
         )
     assert re.search(r"learning rate of \S+e\+(29|30);", str(raised.value))
     assert np.isfinite(raised.value.outcome.model.encode("a cat")).all()
+
+
+class Torn(nf.InfoNCELoss):
+    """InfoNCE, whose gradient is NaN at the twelfth step while its loss is a number."""
+
+    def __call__(self, contrast: Contrast, *, strip_rows: int | None = None) -> torch.Tensor:
+        made = self.__dict__["made"] = self.__dict__.get("made", 0) + 1
+        loss = super().__call__(contrast, strip_rows=strip_rows)
+        if made == 12:
+            loss.register_hook(lambda gradient: gradient * float("nan"))
+        return loss
+
+
+def test_parameters_that_are_no_numbers_are_neither_kept_nor_saved(tmp_path: Path) -> None:
+    """Where nothing is measured, too: neither as a checkpoint in the place of the last good one, nor as a model."""
+    where = r"step 12 \(batch 4 of epoch 3: 32 rows of memory\): a parameter became NaN"
+    settings: dict[str, Any] = {"evaluate_on": [], "steps": 12, "held_out": 0.0}
+    with pytest.raises(DivergedError, match=where):
+        run(translations(128), objective=Torn(), **settings)
+    checkpoints = Checkpoints(tmp_path / "kept")
+    with pytest.raises(DivergedError, match=f"{where}.*--resume goes on from .*step-000009"):
+        run(translations(128), objective=Torn(), checkpoints=checkpoints, checkpoint_every=3, keep=1, **settings)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["step-000009"]
 
 
 def test_patience_ends_a_run_that_does_not_improve() -> None:

@@ -29,6 +29,7 @@ from nearfar.commands import (
     train,
     watch,
 )
+from nearfar.commands.leaving import Leaving, heard
 from nearfar.commands.shared import rank
 from nearfar.errors import InputError, NearfarError
 from nearfar.settings import fault_of
@@ -81,9 +82,13 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in words
     _quiet_libraries()
+    leaving = Leaving()
     try:
-        status = app([word for word in words if word != "--debug"], prog_name="nearfar", standalone_mode=False)
+        with heard(leaving):
+            status = app([word for word in words if word != "--debug"], prog_name="nearfar", standalone_mode=False)
     except Exception as error:
+        if leaving.asked:
+            sys.exit(leaving.STATUS)
         if debug:
             raise
         message, status = told(error, options_of(words[0] if words else ""))

@@ -18,6 +18,7 @@ from nearfar.commands.shared import (
     console,
     open_model,
     open_tables,
+    say,
     write_whole,
 )
 from nearfar.errors import InputError
@@ -110,7 +111,7 @@ def _write(
         if pictures:
             written += write_pictures(drawn.specs(), pictures)
     for path in written:
-        console.print(f"wrote {path}", markup=False)
+        say(f"wrote {path}")
 
 
 def _show(found: Analysis, language: Any) -> None:
@@ -126,4 +127,4 @@ def _show(found: Analysis, language: Any) -> None:
         grid.add_row(Text(figure.title(language)), Text(written(figure)), word, Text(figure.meaning(language)))
     console.print(grid)
     for note in found.notes:
-        console.print(note[language], markup=False)
+        say(note[language])

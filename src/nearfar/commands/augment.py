@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Grid
 from rich.text import Text
 
-from nearfar.commands.shared import SEEDS, Columns, Overwrite, Where, check_file, console, open_tables
+from nearfar.commands.shared import SEEDS, Columns, Overwrite, Where, check_file, console, open_tables, say
 from nearfar.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,12 +110,10 @@ def _write(table: Table, role: str, views: Views, output: Path, *, epochs: int, 
         made = augmented(table, role, views, epochs=epochs, seed=seed, workers=workers)
         count = write_table(output, batches(made), overwrite=True)
     seconds = time.perf_counter() - start
-    console.print(
-        f"wrote {count:,} pairs to {output} in {seconds:.1f} s ({count / seconds:,.0f} a second)", markup=False
-    )
+    say(f"wrote {count:,} pairs to {output} in {seconds:.1f} s ({count / seconds:,.0f} a second)")
     for view in dict.fromkeys(view.name for view in views.views):
         if unchanged[view]:
-            console.print(f"{view}: gave {unchanged[view]:,} texts back unchanged, with nothing to change in them")
+            say(f"{view}: gave {unchanged[view]:,} texts back unchanged, with nothing to change in them")
 
 
 def show_samples(table: Table, role: str, views: Views, count: int, seed: int) -> None:

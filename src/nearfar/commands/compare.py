@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nearfar.commands.options import with_settings
-from nearfar.commands.shared import Columns, Overwrite, Where, console, open_tables
+from nearfar.commands.shared import Columns, Overwrite, Where, console, open_tables, say
 from nearfar.errors import InputError, RunError
 from nearfar.settings import Settings
 
@@ -111,16 +111,12 @@ def _run(plan: Plan, vary: str, left_out: dict[str, str], output: Path, *, overw
     from nearfar.comparing.runs import MODEL, Runs
 
     runs = Runs(output, plan.identity, overwrite=overwrite)
-
-    def tell(line: str) -> None:
-        console.print(line, markup=False, soft_wrap=True)
-
     for name, reason in left_out.items():
-        tell(f"{name}: left out: {reason}")
+        say(f"{name}: left out: {reason}")
     try:
-        finished, failed, starts = compare_variants(plan, runs, tell=tell, model=output / MODEL if keep_best else None)
+        finished, failed, starts = compare_variants(plan, runs, tell=say, model=output / MODEL if keep_best else None)
     except KeyboardInterrupt:
         raise RunError(f"interrupted; the runs that are over are in {output}, and --resume goes on") from None
     result = Result.of(vary, plan, finished, left_out | failed, starts)
     write_result(result, output)
-    tell((output / "table.md").read_text("utf-8"))
+    say((output / "table.md").read_text("utf-8"))

@@ -19,6 +19,7 @@ from nearfar.commands.shared import (
     check_named,
     console,
     pairs_of,
+    say,
 )
 from nearfar.errors import InputError
 
@@ -201,16 +202,15 @@ def _only(given: dict[str, Any], *names: str) -> dict[str, Any]:
 def _show(made: Converted, rows: int, output: Path) -> None:
     """How many rows came of how many, why others did not, and some of them."""
     lost = sum(made.left_out.values())
-    console.print(
+    say(
         f"wrote {rows:,} rows ({', '.join(made.table.roles)}) to {output}, made of {made.read - lost:,} of"
-        f" {made.read:,} rows of {made.table.source}",
-        markup=False,
+        f" {made.read:,} rows of {made.table.source}"
     )
     if lost:
         reasons = "; ".join(f"{count:,} {why}" for why, count in made.left_out.items())
-        console.print(f"left out {lost:,}: {reasons}", markup=False)
+        say(f"left out {lost:,}: {reasons}")
     for note, times in made.noted.items():
-        console.print(f"{note}: {times:,}", markup=False)
+        say(f"{note}: {times:,}")
     grid = Grid(show_lines=True)
     for role in made.table.roles:
         grid.add_column(role, overflow="fold")

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table as Grid
 
-from nearfar.commands.shared import SEEDS, Overwrite, console
+from nearfar.commands.shared import SEEDS, Overwrite, console, say
 from nearfar.commands.train import watching
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def demo(
     with whole_folder(output, overwrite) as folder:
         systems, examples = _train(corpus, folder, seed, output.name)
     _show(systems, examples)
-    console.print(f"The model is in {output}, what happened in {output / 'report.html'}.", markup=False)
+    say(f"The model is in {output}, what happened in {output / 'report.html'}.")
 
 
 def _read(seed: int) -> Corpus:
@@ -58,7 +58,7 @@ def _read(seed: int) -> Corpus:
     with bar:
         task = bar.add_task("")
         corpus = docstring_corpus(seed=seed, progress=lambda done, files: bar.update(task, completed=done, total=files))
-    console.print(
+    say(
         f"{corpus.files_read:,} Python files: {corpus.found:,} described functions, methods and classes; "
         f"{corpus.duplicates + corpus.near_duplicates:,} repetitions removed; {len(corpus.train):,} pairs to train on, "
         f"{len(corpus.held_out):,} held out, from other packages."
@@ -110,7 +110,7 @@ def _train(corpus: Corpus, folder: Path, seed: int, title: str) -> tuple[dict[st
             table, objective=objective, model=model, settings=settings, evaluate_on=[development], watch=watch
         )
     rankings["trained"] = ranked()
-    console.print(f"trained in {outcome.seconds:.1f} s", markup=False)
+    say(f"trained in {outcome.seconds:.1f} s")
     systems = {name: retrieval_figures(found, range(len(names))) for name, found in rankings.items()}
     examples = draw_examples(queries, names, rankings, seed=seed)
     save(folder, outcome, [table], title)
@@ -131,12 +131,12 @@ def _show(systems: dict[str, dict[str, float]], examples: list[Example]) -> None
     for system, values in systems.items():
         figures.add_row(system, *(f"{values[name]:.3f}" for name in FIGURES))
     console.print(figures)
-    console.print(f"trained / BM25, MRR@10: {systems['trained']['mrr@10'] / systems['BM25']['mrr@10']:.2f}\n")
+    say(f"trained / BM25, MRR@10: {systems['trained']['mrr@10'] / systems['BM25']['mrr@10']:.2f}\n")
     for number, example in enumerate(examples, start=1):
-        console.print(f"{number:>2}. {example.query}", markup=False, soft_wrap=True)
+        say(f"{number:>2}. {example.query}")
         for label in ("untrained", "trained"):
             mark = "=" if example.found[label] == example.wanted else " "
-            console.print(f"   {mark} {label:>9}: {example.found[label]}", markup=False, soft_wrap=True)
+            say(f"   {mark} {label:>9}: {example.found[label]}")
         if example.found["trained"] != example.wanted:
-            console.print(f"        wanted: {example.wanted}", markup=False, soft_wrap=True)
+            say(f"        wanted: {example.wanted}")
     console.print()

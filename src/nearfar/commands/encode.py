@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands.shared import Columns, Overwrite, Where, check_file, console, open_model, open_tables
+from nearfar.commands.shared import Columns, Overwrite, Where, check_file, console, open_model, open_tables, say
 from nearfar.errors import InputError
 
 
@@ -37,4 +37,4 @@ def encode(
     if texts not in table.text_roles:
         raise InputError(f"--role: found {texts!r}, wanted one of {', '.join(table.text_roles)} of {data}")
     shape = write_vectors(open_model(model), table, texts, output, batch_size=batch_size, console=console)
-    console.print(f"wrote {shape[0]} vectors of width {shape[1]} ({texts}) to {output}", markup=False)
+    say(f"wrote {shape[0]} vectors of width {shape[1]} ({texts}) to {output}")

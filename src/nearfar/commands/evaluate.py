@@ -14,9 +14,9 @@ from nearfar.commands.shared import (
     Columns,
     Where,
     check_file,
-    console,
     open_model,
     open_tables,
+    say,
     show_measurements,
     write_whole,
 )
@@ -53,7 +53,7 @@ def evaluate(
     if json_file:
         content = {"model": model, "seed": seed, "measurements": [m.to_dict() for m in found]}
         write_whole(json_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        console.print(f"wrote {json_file}", markup=False)
+        say(f"wrote {json_file}")
 
 
 def _measured(model: str, tables: Sequence[Table], seed: int, resamples: int) -> list[Measurement]:

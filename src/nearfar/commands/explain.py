@@ -11,7 +11,7 @@ from rich.table import Column
 from rich.table import Table as Grid
 from rich.text import Text
 
-from nearfar.commands.shared import check_files, console, open_model, write_whole
+from nearfar.commands.shared import check_files, console, open_model, say, write_whole
 
 if TYPE_CHECKING:
     from nearfar.analysis.explain import Explanation
@@ -51,25 +51,23 @@ def explain(
     show(found)
     if html:
         write_whole(html, explanation_page(found, model))
-        console.print(f"wrote {html}", markup=False)
+        say(f"wrote {html}")
     if json_file:
         content = {"model": model, "texts": [first, second], **found.to_dict()}
         write_whole(json_file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        console.print(f"wrote {json_file}", markup=False)
+        say(f"wrote {json_file}")
 
 
 def show(found: Explanation) -> None:
     """Print the sum, the texts in colours, the strongest pairs and, where it fits, the heat table."""
     pairs = float(found.pairs.sum())
     if found.exact:
-        console.print(f"cosine {found.similarity:.4f}, the sum over pairs of tokens")
+        say(f"cosine {found.similarity:.4f}, the sum over pairs of tokens")
     else:
-        console.print(
-            f"cosine {found.similarity:.4f} = pairs of tokens {pairs:.4f}, error of the integral {found.error:+.4f}"
-        )
+        say(f"cosine {found.similarity:.4f} = pairs of tokens {pairs:.4f}, error of the integral {found.error:+.4f}")
     for count, name in zip(found.left_out, ("first", "second"), strict=True):
         if count:
-            console.print(f"the {name} text goes on for {count:,} tokens that the model does not read")
+            say(f"the {name} text goes on for {count:,} tokens that the model does not read")
     console.print(_coloured("first  ", found.first, found.pairs.sum(1).tolist()))
     console.print(_coloured("second ", found.second, found.pairs.sum(0).tolist()))
     grid = Grid("first", "second", "part", title="the strongest pairs", title_justify="left")
@@ -83,7 +81,7 @@ def _show_heat(found: Explanation) -> None:
     labels = [_short(one, LABEL) for one in found.second]
     width = LABEL + 3 + sum(max(Text(one).cell_len, 6) + 3 for one in labels)
     if width > console.width:
-        console.print("the table of every pair is wider than this window: --html FILE shows it")
+        say("the table of every pair is wider than this window: --html FILE shows it")
         return
     grid = Grid("", *(Column(Text(one)) for one in labels), title="hundredths of a cosine", title_justify="left")
     scale = float(abs(found.pairs).max()) or 1.0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands.shared import Overwrite, check_file, console, open_model
+from nearfar.commands.shared import Overwrite, check_file, console, open_model, say
 from nearfar.errors import InputError
 
 WORDS = ("word2vec", "word2vec-binary")
@@ -45,7 +45,7 @@ def _export_words(model: str, output: Path, form: str, overwrite: bool) -> None:
     vectors = WordVectors.open(model)
     with whole_file(output) as place:
         vectors.write_word2vec(place, binary=form == "word2vec-binary")
-    console.print(f"wrote {len(vectors):,} word vectors to {output}", markup=False, soft_wrap=True)
+    say(f"wrote {len(vectors):,} word vectors to {output}")
 
 
 def _export_onnx(model: str, output: Path, overwrite: bool) -> None:
@@ -62,8 +62,4 @@ def _export_onnx(model: str, output: Path, overwrite: bool) -> None:
                 shutil.copy(Path(model) / name, folder)
         with console.status("exporting"):
             difference = export_onnx(encoder, folder)
-    console.print(
-        f"wrote {output / FILE}; its embeddings differ from torch's by {difference:.1g} at most",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"wrote {output / FILE}; its embeddings differ from torch's by {difference:.1g} at most")

@@ -21,6 +21,7 @@ from nearfar.commands.shared import (
     console,
     open_model,
     open_tables,
+    say,
     write_whole,
 )
 from nearfar.errors import InputError
@@ -161,7 +162,7 @@ def mine(
     summarise(mined, written, output, fewer if form == "tuples" else "keep")
     if json_file is not None:
         write_whole(json_file, json.dumps(counts_of(mined, written), indent=2, ensure_ascii=False) + "\n")
-        console.print(f"wrote {json_file}", markup=False)
+        say(f"wrote {json_file}")
 
 
 def check_counts_file(path: Path | None, output: Path, inputs: list[str]) -> None:
@@ -302,16 +303,14 @@ def summarise(mined: Mined, written: int, output: Path, fewer: str) -> None:
         grid.add_row(meaning, f"{number:,}", f"{number / total:.1%}")
     console.print(grid)
     if mined.count < mined.wanted:
-        console.print(
+        say(
             f"wanted {mined.wanted} negatives, but among {counts['candidates']:,} candidates no anchor has more than "
-            f"{mined.count}",
-            markup=False,
+            f"{mined.count}"
         )
     if few := int((mined.found < mined.count).sum()):
         what = {"repeat": "theirs are repeated", "drop": "their rows are left out", "keep": "they have what there is"}
-        console.print(
+        say(
             f"{few:,} of {counts['anchors']:,} anchors have fewer than {mined.count} negatives ({what[fewer]}), "
-            f"{counts['anchors_with_none']:,} of them none (left out)",
-            markup=False,
+            f"{counts['anchors_with_none']:,} of them none (left out)"
         )
-    console.print(f"{counts['queries_per_second']:,.0f} anchors/s; wrote {written:,} rows to {output}", markup=False)
+    say(f"{counts['queries_per_second']:,.0f} anchors/s; wrote {written:,} rows to {output}")

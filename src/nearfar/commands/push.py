@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands.shared import console
+from nearfar.commands.shared import console, say
 
 
 def push(
@@ -27,4 +27,4 @@ def push(
 
     with console.status("uploading"):
         place = published(model, name, private=private, overwrite=overwrite)
-    console.print(f"pushed {model} to {place}", markup=False, soft_wrap=True)
+    say(f"pushed {model} to {place}")

@@ -19,6 +19,7 @@ from nearfar.commands.shared import (
     console,
     open_streams,
     open_tables,
+    say,
     write_whole,
 )
 from nearfar.commands.train import check_settings
@@ -98,10 +99,9 @@ def show(found: RateTest) -> None:
     for rate, loss, smooth in list(zip(found.rates, found.losses, found.smoothed, strict=True))[::every]:
         grid.add_row(f"{rate:.2e}", f"{loss:.4f}", f"{smooth:.4f}")
     console.print(grid)
-    console.print(
+    say(
         f"The loss falls most steeply at {found.suggestion:.2e}, and rises again from {found.lowest:.2e} on.\n"
-        f"Train with --learning-rate {found.suggestion:.1e}",
-        markup=False,
+        f"Train with --learning-rate {found.suggestion:.1e}"
     )
 
 

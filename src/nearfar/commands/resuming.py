@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nearfar.commands.shared import console, rank
+from nearfar.commands.leaving import heard
+from nearfar.commands.shared import rank, say
 from nearfar.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Resuming:
                 " --overwrite to put that run's model in its place"
             )
         if finished:
-            console.print(f"{output}: this run is finished; --overwrite trains it again", markup=False)
+            say(f"{output}: this run is finished; --overwrite trains it again")
         elif not found and self.name is None:
-            console.print(f"{output}: no checkpoint to go on from, so from the beginning", markup=False)
+            say(f"{output}: no checkpoint to go on from, so from the beginning")
         return finished
 
     @contextmanager
@@ -76,8 +76,20 @@ class Resuming:
 
         if self.asked and not rank():
             forget_stages(output)
-        asked = threading.Event()
-        with _on_termination(asked):
+        asked, begun = threading.Event(), threading.Event()
+
+        def stop() -> bool:
+            begun.set()
+            return asked.is_set()
+
+        def hear() -> None:
+            """Wait for the step that is being made; before the first there is nothing to wait for."""
+            asked.set()
+            if not begun.is_set() and os.environ.get("WORLD_SIZE", "1") == "1":  # else others wait for this rank
+                say(f"stopped before a step was made:\n{_line()}")
+                raise SystemExit(0)
+
+        with heard(hear, once=True):  # a second SIGTERM ends the run as it is
             try:
                 yield Checkpoints(
                     folder_of(output),
@@ -85,10 +97,10 @@ class Resuming:
                     resume_from=self.name,
                     resume_changed=self.changed,
                     overwrite=True,  # `has_nothing_left` has seen to it
-                    stop=asked.is_set,
+                    stop=stop,
                 )
             except Stopped as stopped:
-                console.print(f"{stopped}:\n{_line()}", markup=False, soft_wrap=True)
+                say(f"{stopped}:\n{_line()}")
 
 
 def settle(checkpoints: Checkpoints, output: Path, keep: bool) -> None:
@@ -97,24 +109,6 @@ def settle(checkpoints: Checkpoints, output: Path, keep: bool) -> None:
         checkpoints.folder.rename(output / "checkpoints")
     else:
         checkpoints.remove()
-
-
-@contextmanager
-def _on_termination(asked: threading.Event) -> Iterator[None]:
-    """Within the block a first SIGTERM sets the event; a second one ends the process as usual."""
-
-    def hear(number: int, frame: Any) -> None:
-        asked.set()
-        signal.signal(signal.SIGTERM, before)
-
-    if threading.current_thread() is not threading.main_thread():  # the only one that may listen
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, hear)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _line() -> str:

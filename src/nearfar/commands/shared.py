@@ -27,7 +27,13 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-console = Console(highlight=False, quiet=rank() > 0)
+console = Console(highlight=False, emoji=False, quiet=rank() > 0)
+
+
+def say(message: str, style: str | None = None) -> None:
+    """Print a message as it is, in one line however long: a log or a pipe has no width, and a terminal wraps itself."""
+    console.print(message, markup=False, soft_wrap=True, style=style)
+
 
 Columns = Annotated[
     list[str] | None,

@@ -23,6 +23,7 @@ from nearfar.commands.shared import (
     open_streams,
     open_tables,
     rank,
+    say,
     show_measurements,
 )
 from nearfar.commands.watch import open_beside
@@ -135,7 +136,7 @@ class Repeated:
         if evaluate_on and not columns and "eval" not in self.anew:
             check_unchanged(self.record["evaluate_on"], [described(table) for table in evaluate_on], self.file)
         for note in notes_of(self.record, data, anew):
-            console.print(f"{self.file}: {note}", markup=False, soft_wrap=True)
+            say(f"{self.file}: {note}")
 
 
 def _without_end(file: Config, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def run(
             raise InputError("--open: found it with words, wanted it without: no page follows a run on words")
         run_words(inputs, output, settings, overwrite=overwrite, resuming=resuming, check=repeats.check)
         return
-    with one_of_ranks(settings, inputs.data) as reading:
+    with one_of_ranks(settings, inputs.data) as reading, resuming.ready(output) as checkpoints:
         with reading:
             open_data = open_streams if inputs.stream else open_tables
             opened = open_data(inputs.data, inputs.column, inputs.where, known=inputs.eval)
@@ -194,29 +195,28 @@ def run(
             from nearfar.training.output import save, whole_folder
             from nearfar.training.recorded import described
         repeats.check([described(one) for one in opened], evaluation)
-        with resuming.ready(output) as checkpoints:
-            with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
-                if folder and page:
-                    console.print(f"the run can be followed at {open_beside(output)}", markup=False, soft_wrap=True)
-                with watching() as watch:
-                    outcome, fault = _attempt(
-                        lambda: train_model(
-                            opened,
-                            settings=settings,
-                            evaluate_on=evaluation,
-                            watch=watch,
-                            folder=folder,
-                            checkpoints=checkpoints,
-                        )
+        with nullcontext() if rank() else whole_folder(output, overwrite) as folder:
+            if folder and page:
+                say(f"the run can be followed at {open_beside(output)}")
+            with watching() as watch:
+                outcome, fault = _attempt(
+                    lambda: train_model(
+                        opened,
+                        settings=settings,
+                        evaluate_on=evaluation,
+                        watch=watch,
+                        folder=folder,
+                        checkpoints=checkpoints,
                     )
-                if folder:
-                    save(folder, outcome, opened, title=output.name, inputs=inputs)
-            if fault:
-                kept = f"the best model before that (step {outcome.best_step}) is in {output}"
-                raise RunError(f"{fault}; {kept}") from fault
+                )
             if folder:
-                settle(checkpoints, output, settings.keep_after)
-            summarise(outcome, output)
+                save(folder, outcome, opened, title=output.name, inputs=inputs)
+        if fault:
+            kept = f"the best model before that (step {outcome.best_step}) is in {output}"
+            raise RunError(f"{fault}; {kept}") from fault
+        if folder:
+            settle(checkpoints, output, settings.keep_after)
+        summarise(outcome, output)
 
 
 def _attempt(run: Callable[[], Outcome]) -> tuple[Outcome, RunError | None]:
@@ -275,14 +275,14 @@ def watching() -> Iterator[Callable[[Step], None]]:
             if step.reading is not None:
                 inside = fields["inside"] = _inside(step.reading)
             for warning in step.warnings:
-                console.print(f"step {step.number}: warning: {warning}", markup=False, style="yellow")
+                say(f"step {step.number}: warning: {warning}", style="yellow")
             if step.note:
-                console.print(f"step {step.number}: {step.note}", markup=False)
+                say(f"step {step.number}: {step.note}")
             if step.measurements:
                 fields["latest"] = "  ".join(brief(m) for m in step.measurements)
                 done = f"step {step.number} ({step.progress:.0%})"
                 figures = (f"loss {step.loss:.4f}", f"{step.rows_per_second:,.0f} rows/s", inside, fields["latest"])
-                console.print("  ".join((done, *filter(None, figures))), markup=False)
+                say("  ".join((done, *filter(None, figures))))
                 inside = ""  # of an earlier step by the next line
             bar.update(task, completed=step.progress, **fields)
 
@@ -292,16 +292,14 @@ def watching() -> Iterator[Callable[[Step], None]]:
 def summarise(outcome: Outcome, output: Path) -> None:
     """Say what came of the run and where it is."""
     if outcome.interrupted:
-        console.print(f"interrupted; the best model so far (step {outcome.best_step}) is in {output}", markup=False)
+        say(f"interrupted; the best model so far (step {outcome.best_step}) is in {output}")
     else:
         early = ", stopped early as no measurement was better" if outcome.stopped_early else ""
-        console.print(
-            f"trained in {outcome.seconds:.1f} s{early}; the best model (step {outcome.best_step}) is in {output}",
-            markup=False,
-        )
+        which = "best" if outcome.measurements else "last"
+        say(f"trained in {outcome.seconds:.1f} s{early}; the {which} model (step {outcome.best_step}) is in {output}")
     for view, count in outcome.unchanged.items():
         if count:
-            console.print(f"view {view}: {count:,} texts left as they were, with nothing to change", markup=False)
+            say(f"view {view}: {count:,} texts left as they were, with nothing to change")
     if outcome.measurements:
         show_measurements(outcome.measurements)
 

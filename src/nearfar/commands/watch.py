@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from nearfar.commands.shared import check_language, console
+from nearfar.commands.shared import check_language, say
 from nearfar.errors import InputError, RunError
 
 UNWATCHED = 600
@@ -46,8 +46,8 @@ def watch(
     live = Live(output, port)
     url = live.url if language is None else f"{live.url}?language={language}"
     if journal_of(output) is None:
-        console.print("there is no run yet; the page waits for one", markup=False)
-    console.print(f"{output}: {url} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+        say("there is no run yet; the page waits for one")
+    say(f"{output}: {url} (Ctrl-C ends it)")
     if not no_browser:
         webbrowser.open(url)
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nearfar.commands.resuming import Resuming, settle
-from nearfar.commands.shared import brief, console, open_tables, pairs_of, show_measurements
+from nearfar.commands.shared import brief, console, open_tables, pairs_of, say, show_measurements
 from nearfar.settings import Inputs, Settings
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def run_words(
         from nearfar.words import train_words
         from nearfar.words.output import save_words
         from nearfar.words.training import forget_corpus
-    tables = open_tables(inputs.eval)
     with resuming.ready(output) as checkpoints:
+        tables = open_tables(inputs.eval)
         with whole_folder(output, overwrite) as folder:
             with _watching() as watch:
                 outcome = train_words(
@@ -72,14 +72,10 @@ def _watching() -> Iterator[Callable[[Moment], None]]:
 
         def watch(moment: Moment) -> None:
             if moment.note:
-                console.print(moment.note, markup=False, soft_wrap=True)
+                say(moment.note)
             if moment.epoch:
                 figures = "".join(f"  {brief(m)}" for m in moment.measurements)
-                console.print(
-                    f"epoch {moment.epoch}  loss {moment.loss:.4f}  {moment.words_per_second:,.0f} words/s{figures}",
-                    markup=False,
-                    soft_wrap=True,
-                )
+                say(f"epoch {moment.epoch}  loss {moment.loss:.4f}  {moment.words_per_second:,.0f} words/s{figures}")
             bar.update(
                 task,
                 description=moment.stage,
@@ -93,10 +89,9 @@ def _watching() -> Iterator[Callable[[Moment], None]]:
 
 def _summarise(outcome: WordOutcome, output: Path) -> None:
     ended = "interrupted after" if outcome.interrupted else "trained in"
-    console.print(
+    say(
         f"{ended} {outcome.seconds:.1f} s at {outcome.words_per_second:,.0f} words a second:"
-        f" {len(outcome.vectors):,} word vectors of {outcome.words:,} words are in {output}",
-        markup=False,
+        f" {len(outcome.vectors):,} word vectors of {outcome.words:,} words are in {output}"
     )
     if outcome.measurements:
         show_measurements(outcome.measurements)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from math import isfinite
 from numbers import Real
@@ -125,8 +126,9 @@ def check_weights(weights: Tensor | None, rows: int, like: Tensor) -> Tensor | N
 
 
 def check_margin(name: str, value: float) -> None:
-    """Raise a ValueError unless `value` is a finite number."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not -float("inf") < value < float("inf"):
+    """Raise a ValueError unless `value` is a finite number, none beyond a float."""
+    largest = sys.float_info.max
+    if not isinstance(value, Real) or isinstance(value, bool) or not -largest <= value <= largest:
         raise ValueError(f"{name}: found {value!r}, wanted a finite number")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-FORMAT = 4
+FORMAT = 5
 """Part of what a cache key is made from; raised when what is read, checked or written changes."""
 
 BATCH_BYTES = 4 << 20

@@ -97,7 +97,7 @@ def optional_text(cell: Any) -> str:
 
 def holds_number(role: str) -> bool:
     """Whether a role wants finite numbers."""
-    return role in ("score", "relevance") or role.endswith("_score")
+    return role in ("score", "relevance") or role.endswith("_score") or role.startswith("margin")
 
 
 CHECKS: dict[str, Callable[[Any], Any]] = {

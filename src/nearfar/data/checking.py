@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,12 @@ Find = Callable[[Collection[str], Mapped | None, str], dict[str, str]]
 
 
 def checked_batches(
-    parts: Sequence[Part], columns: Mapped | None, where: Where | None, find: Find = find_roles
+    parts: Sequence[Part],
+    columns: Mapped | None,
+    where: Where | None,
+    find: Find = find_roles,
+    *,
+    most: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of all parts that pass `where`, by role; never none.
 
@@ -33,6 +38,7 @@ def checked_batches(
         columns: role -> the column that plays it.
         where: column -> values.
         find: which says the roles; by default those of a `Table`.
+        most: rows of each part that are given, its first ones; None: all.
 
     Raises:
         InputError: a part has no row or other roles than the first, a cell is not what its role wants, or no row
@@ -49,12 +55,19 @@ def checked_batches(
         agreed = agreed or (part.name, list(roles))
         if list(roles) != agreed[1]:
             raise InputError(f"{part.name}: found {', '.join(roles)}, wanted {', '.join(agreed[1])} as in {agreed[0]}")
-        for block in chain([first], blocks):
-            rows = _to_arrow(spread(block), roles, part.name)
+        for rows in first_rows(most, (_to_arrow(spread(block), roles, part.name) for block in chain([first], blocks))):
             left += len(rows)
             yield rows
     if not left:
         raise InputError(f"{', '.join(part.name for part in parts)}: {keep.fault()}")
+
+
+def first_rows(most: int | None, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """At most so many rows; None: all."""
+    for batch in batches:
+        yield batch if most is None else batch.slice(0, most)
+        if most is not None and (most := most - len(batch)) <= 0:
+            return
 
 
 def _kept_blocks(part: Part, keep: Filter) -> Iterator[Block]:
@@ -120,8 +133,8 @@ def _rows(block: Block, indices: list[int]) -> Block:
 
 
 def _spreader(first: Block, columns: Mapped | None, source: str) -> Callable[[Block], Block]:
-    """Takes lists of negatives, and of their scores, apart into columns of as many as the first row has."""
-    lists = {role: name for role in ("negative", "negative_score") if (name := _list_of(role, first, columns))}
+    """Takes lists of negatives, and of their scores or margins, apart into columns of as many as the first row has."""
+    lists = {role: name for role in _NUMBERED if (name := _list_of(role, first, columns))}
     if "negative" not in lists:
         return lambda block: block
     name = lists["negative"]
@@ -134,12 +147,14 @@ def _spreader(first: Block, columns: Mapped | None, source: str) -> Callable[[Bl
         for role, name in lists.items():
             _check_lists(block.cells[name], count, f"{role.split('_')[-1]}s", _in_column(source, block, name))
             apart = zip(*block.cells[name], strict=True) if block.cells[name] else [()] * count
-            others |= {
-                role.replace("negative", f"negative_{place}"): cells for place, cells in enumerate(apart, start=1)
-            }
+            others |= {_NUMBERED[role].format(place): cells for place, cells in enumerate(apart, start=1)}
         return Block(others, block.place)
 
     return spread
+
+
+_NUMBERED = {"negative": "negative_{}", "negative_score": "negative_{}_score", "margin": "margin_{}"}
+"""What the columns of a list are called."""
 
 
 def _list_of(role: str, first: Block, columns: Mapped | None) -> str | None:

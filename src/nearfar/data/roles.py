@@ -35,8 +35,9 @@ MARKS = ("label", "score", GROUP, SECTION)
 
 NEGATIVE = re.compile(r"negative(_[1-9]\d*)?")
 
-TAUGHT = re.compile(r"(positive|negative(_[1-9]\d*)?)_score")
-"""What pairs with negatives may have besides: a teacher's score of each, as `nearfar mine` writes them."""
+TAUGHT = re.compile(r"(positive|negative(_[1-9]\d*)?)_score|margin(_[1-9]\d*)?")
+"""What pairs with negatives may have besides: a teacher's score of each, as `nearfar mine` writes them; or, of each
+negative, the margin by which the teacher's score of the positive is above that of the negative."""
 
 Mapped = Mapping[str, str | Sequence[str]]
 """Role -> the user's name for its column, or several of which the first that there is counts."""
@@ -78,8 +79,18 @@ def is_mark(role: str) -> bool:
 
 
 def is_taught(role: str) -> bool:
-    """Whether a role holds a teacher's scores."""
+    """Whether a role holds a teacher's scores or margins."""
     return TAUGHT.fullmatch(role) is not None
+
+
+def is_margin(role: str) -> bool:
+    """Whether a role holds a teacher's margins."""
+    return is_taught(role) and role.startswith("margin")
+
+
+def margin_of(negative: str) -> str:
+    """The role of a negative's margin: margin_2 of negative_2."""
+    return negative.replace("negative", "margin")
 
 
 def _is_role(name: str) -> bool:
@@ -116,10 +127,18 @@ def _negatives(chosen: Collection[str], source: str) -> list[str]:
 
 
 def _scores_of(negatives: Sequence[str], chosen: Collection[str], explicit: Collection[str], source: str) -> list[str]:
-    """The roles of a teacher's scores: of the positive and of every negative, or none."""
-    wanted = [f"{role}_score" for role in ("positive", *negatives)] if negatives else []
-    if missing := [role for role in wanted if role not in chosen]:
-        wanted = []
-        if asked := [role for role in explicit if is_taught(role)]:
-            raise InputError(f"{source}: found a column for {asked[0]}, wanted one for {missing[0]} beside it")
-    return wanted
+    """The roles of a teacher's scores, of the positive and of every negative; else of every negative's margin; or none.
+
+    Where both are there, those that the user names count, or else the scores, which say more.
+    """
+    if not negatives:
+        return []
+    ways = [[f"{role}_score" for role in ("positive", *negatives)], [margin_of(role) for role in negatives]]
+    asked = [role for role in explicit if is_taught(role)]
+    if asked:
+        ways = [ways[is_margin(asked[0])]]
+    whole: list[str] = next((way for way in ways if all(role in chosen for role in way)), [])
+    if asked and not whole:
+        missing = next(role for role in ways[0] if role not in chosen)
+        raise InputError(f"{source}: found a column for {asked[0]}, wanted one for {missing} beside it")
+    return whole

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 
 from nearfar.data.cells import shown
-from nearfar.data.checking import Where, checked_batches
+from nearfar.data.checking import Where, checked_batches, first_rows
 from nearfar.data.limits import check_least
 from nearfar.data.parts import Part, find_parts
 from nearfar.data.readers import ROWS, Block, block_of, json_lines_of, rows_from
@@ -35,13 +35,15 @@ class Stream:
     Attributes:
         open: begins a fresh pass over the checked rows; given a generator, with the files in an order that it draws.
         look: the same in the order of the source, for a glance at the first rows, which does not count as the one pass
-            of a source that has one.
+            of a source that has one; given a number, at most so many rows of each file.
+        files: how many there are.
         roles: the columns, in canonical order, as of a `Table`.
         source: what the user called it, for messages.
     """
 
     open: Callable[[Generator | None], Iterator[pa.RecordBatch]]
-    look: Callable[[], Iterator[pa.RecordBatch]]
+    look: Callable[[int | None], Iterator[pa.RecordBatch]]
+    files: int
     roles: tuple[str, ...]
     source: str
 
@@ -107,13 +109,31 @@ class Stream:
             yield {role: list(values) for role, values in zip(self.roles, zip(*batch, strict=True), strict=True)}
 
     def head(self, count: int) -> Table:
-        """The first rows as a table in memory, at most so many: to build a tokenizer from, or to look at.
+        """The first rows as a table in memory, at most so many: to know the stream again by, or to look at.
 
         Raises:
             InputError: `count` is below 1, or a row is at fault.
         """
         check_least("count", count, 1)
-        return Table.from_arrow(_first(self.look(), count), self.source)
+        return Table.from_arrow(first_rows(count, self.look(None)), self.source)
+
+    def sample(self, count: int) -> Table:
+        """First rows of every file as a table in memory, together at most so many: to build a tokenizer from.
+
+        Each file gives as many as the others, where it has them: one that comes late is no less part of the data.
+
+        Raises:
+            InputError: `count` is below 1, or a row is at fault.
+        """
+        check_least("count", count, 1)
+        share, met, batches = -(-count // self.files), 0, [*self.look(-(-count // self.files))]
+        while self.files > 1 and met < (found := sum(map(len, batches))) < count:  # where some have not so many
+            share, met = 2 * share, found
+            batches = [*self.look(share)]
+        table = Table.from_arrow(batches, self.source)
+        if len(table) <= count:
+            return table
+        return table.select(np.linspace(0, len(table) - 1, count).astype(np.int64))
 
 
 def read_stream(
@@ -154,12 +174,15 @@ def _repeatable(parts: Sequence[Part], columns: Mapped | None, where: Where | No
         order = range(len(parts)) if generator is None else generator.permutation(len(parts))
         return checked_batches([parts[number] for number in order], columns, where)
 
-    return Stream(begin, begin, tuple(next(begin()).schema.names), source)
+    def look(most: int | None = None) -> Iterator[pa.RecordBatch]:
+        return checked_batches(parts, columns, where, most=most)
+
+    return Stream(begin, look, len(parts), tuple(next(look()).schema.names), source)
 
 
 def _single(batches: Iterator[pa.RecordBatch]) -> Stream:
     once = _Once(batches)
-    return Stream(once.open, once.look, tuple(next(once.look()).schema.names), STANDARD_INPUT)
+    return Stream(once.open, once.look, 1, tuple(next(once.look()).schema.names), STANDARD_INPUT)
 
 
 class _Once:
@@ -170,8 +193,11 @@ class _Once:
         self.coming = batches
         self.begun = False
 
-    def look(self) -> Iterator[pa.RecordBatch]:
+    def look(self, most: int | None = None) -> Iterator[pa.RecordBatch]:
         self._check()
+        return first_rows(most, self._looked_at())
+
+    def _looked_at(self) -> Iterator[pa.RecordBatch]:
         yield from list(self.held)
         for batch in self.coming:
             self.held.append(batch)
@@ -214,11 +240,3 @@ def _shuffled(rows: Iterator[Row], buffer: int, generator: Generator) -> Iterato
             yield held[place]
             held[place] = row
     yield from (held[place] for place in generator.permutation(len(held)))
-
-
-def _first(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield batch.slice(0, count)
-        count -= len(batch)
-        if count <= 0:
-            return

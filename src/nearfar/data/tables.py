@@ -88,7 +88,7 @@ class Table:
 
     @property
     def taught(self) -> tuple[str, ...]:
-        """The columns that hold a teacher's scores, of the positive and of each negative; or none."""
+        """The columns that hold a teacher's scores, of the positive and of each negative, or its margins; or none."""
         return tuple(role for role in self.roles if is_taught(role))
 
     def column(self, role: str) -> list[Any]:

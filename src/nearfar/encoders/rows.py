@@ -84,8 +84,9 @@ def _transpose(tokens: Tokens, shares: np.ndarray[Any, Any], vectors: Tensor) ->
     """The rows that occur, and for each of them the texts it is in with its share of each text's mean."""
     by_text = csr_array((shares, tokens.ids, tokens.offsets.astype(np.int32)), shape=(len(tokens), len(vectors)))
     by_row = by_text.tocsc()
-    rows = np.flatnonzero(np.diff(by_row.indptr))
-    return rows, by_row.indices, by_row.indptr[rows], by_row.data
+    starts = by_row.indptr[:-1]
+    rows = np.flatnonzero(starts != by_row.indptr[1:])
+    return rows, by_row.indices, starts[rows], by_row.data
 
 
 class RowAdam(torch.optim.Optimizer):

@@ -68,6 +68,8 @@ class Tokens:
     @classmethod
     def concatenate(cls, parts: Sequence[Tokens]) -> Tokens:
         """The rows of all parts, one part after another."""
+        if len(parts) == 1:
+            return parts[0]
         lengths = np.concatenate([part.lengths for part in parts])
         ids = np.concatenate([part.ids for part in parts])
         return cls(ids, np.concatenate([[0], np.cumsum(lengths)]))

@@ -140,11 +140,9 @@ class Cosines(Dots):
         # From the gradient g at a row brought to length 1, u, to that at the row: (g - u <u, g>) / |row|.
         for_anchors, for_shared, for_own = self.room()
         for slope, row, inverse in self._some(for_anchors, self.anchors, self.inverse[0]):
-            along = torch.linalg.vecdot(row, slope)[:, None] * inverse * inverse
-            slope.addcmul_(row, along, value=-1).mul_(inverse * (self.scale * factor))
+            _without_length_(slope, row * inverse).mul_(inverse * (self.scale * factor))
         for slope, unit, inverse in self._some(for_shared, self.shared, self.inverse[1]):
-            along = torch.linalg.vecdot(unit, slope)[:, None]
-            slope.addcmul_(unit, along, value=-1).mul_(inverse * factor)
+            _without_length_(slope, unit).mul_(inverse * factor)
         return for_anchors, for_shared, *self.own.pull(_times_(for_own, factor))
 
     def _some(self, *parts: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -155,7 +153,19 @@ class Cosines(Dots):
 def inverse_lengths(rows: Tensor) -> Tensor:
     """1 / |row|, ``(.., 1)``; 0 for a zero row."""
     length: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return length.reciprocal_().nan_to_num_(posinf=0.0)
+    limits = torch.finfo(length.dtype)
+    beyond = ((length < (limits.tiny / limits.eps) ** 0.5) | (length == torch.inf)).squeeze(-1)
+    inverse = length.reciprocal_()
+    if beyond.any():  # of what the dtype holds as a square: such rows are measured by their largest entry
+        largest = rows[beyond].abs().amax(-1, keepdim=True)
+        parts = rows[beyond] / largest.clamp(min=limits.tiny)
+        inverse[beyond] = torch.linalg.vector_norm(parts, dim=-1, keepdim=True).reciprocal_().div_(largest)
+    return inverse.nan_to_num_(posinf=0.0)
+
+
+def _without_length_(slope: Tensor, unit: Tensor) -> Tensor:
+    """The slopes at rows of length 1 less what would only make them longer, in place."""
+    return slope.addcmul_(unit, torch.linalg.vecdot(unit, slope)[:, None], value=-1)
 
 
 class Distances:

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-MAX_BYTES = 48 * 2**20
+MAX_BYTES = 24 * 2**20
+"""Of a strip: near the cache, and few enough that glibc keeps them for the next call (up to 32 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def execution(
 
     Args:
         strip_rows: anchors that are taken at a time. By default `max_bytes` decides.
-        max_bytes: upper bound for the scores of a strip, by default 48 MiB.
+        max_bytes: upper bound for the scores of a strip, by default 24 MiB.
         group: a `torch.distributed` process group. Each rank passes its own part of every argument of the contrast's
             constructor, of whatever length from one row up; every rank gets the loss of the whole batch, and the
             gradient of its own rows is that of one process with the whole batch. Where one rank raises an error, as

@@ -85,20 +85,31 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, task: Task, graph: bool, *tensors: Tensor) -> Tensor:
         wanted = graph and any(ctx.needs_input_grad)
-        terms, gradients = _sweep(task, tensors, task.contrast.weights, wanted)
-        weight = terms.weight.sum()
-        share = weight.clamp(min=torch.finfo(weight.dtype).tiny ** 0.5).reciprocal()  # of no row: totals are 0 then
+        loss, gradients = _mean(task, tensors, wanted)
         if wanted:
-            ctx.save_for_backward(*gradients(share))
-        return terms.total.sum() * share
+            ctx.task, ctx.gradients = task, gradients
+            ctx.save_for_backward(*tensors)
+        return loss
 
     @staticmethod
     @once("the loss")
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        if upstream.device.type == "cpu" and upstream.item() == 1:
-            # As in loss.backward(); saves a copy of all gradients.
-            return None, None, *ctx.saved_tensors
-        return None, None, *(gradient if gradient is None else gradient * upstream for gradient in ctx.saved_tensors)
+        # Handed out without a copy, and so its receiver's to change: a graph that is kept works them out again.
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            with resumed(ctx.task.settings):
+                gradients = _mean(ctx.task, ctx.saved_tensors, True)[1]
+        if upstream.device.type == "cpu" and upstream.item() == 1:  # as in loss.backward()
+            return None, None, *gradients
+        return None, None, *(gradient if gradient is None else gradient.mul_(upstream) for gradient in gradients)
+
+
+def _mean(task: Task, tensors: Sequence[Tensor], gradient: bool) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """The mean over the rows and, where asked, its gradients."""
+    terms, gradients = _sweep(task, tensors, task.contrast.weights, gradient)
+    weight = terms.weight.sum()
+    share = weight.clamp(min=torch.finfo(weight.dtype).tiny ** 0.5).reciprocal()  # of no row: totals are 0 then
+    return terms.total.sum() * share, gradients(share) if gradient else ()
 
 
 class _Totals(torch.autograd.Function):

@@ -149,9 +149,9 @@ class SigmoidLoss(nn.Module, LogisticLoss):
         return True
 
     def space(self, contrast: Contrast) -> Space:
-        device = contrast.anchors.device
-        scaled = cosine(contrast, self.log_scale.to(device).exp())
-        return shifted(scaled, self.bias.to(device), 1.0, 1.0)
+        # In the scores' own dtype, for float64 embeddings too: a root of the scale is rounded no more than a score.
+        like = wide(contrast.anchors.detach()[:0])
+        return shifted(cosine(contrast, self.log_scale.to(like).exp()), self.bias.to(like), 1.0, 1.0)
 
     def shares(self, near: Near, strip: Strip, columns: int) -> tuple[Share, Share, Tensor]:
         return 1.0, 1.0, (strip.seen_count(columns) > 0).to(near.scores.dtype)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nearfar.contrasts import Contrast, assigned
 from nearfar.execution import full_precision
-from nearfar.objectives.base import Reduction, check_choice, check_positive, prepared
+from nearfar.objectives.base import Reduction, check_choice, check_positive, finite_loss, prepared
 from nearfar.objectives.softmax import InfoNCELoss
 from nearfar.objectives.spaces import unit, wide
 
@@ -53,7 +53,7 @@ class PrototypeLoss:
             contrast = _to_class_means(contrast)
         loss = InfoNCELoss(temperature=self.temperature, reduction=self.reduction)
         with full_precision(contrast.anchors):
-            return loss.of_whole(contrast, strip_rows)
+            return finite_loss(self, loss.of_whole(contrast, strip_rows))
 
 
 def _to_class_means(contrast: Contrast) -> Contrast:

@@ -140,7 +140,7 @@ def diverged(what: str, step: int, rate: float, loss: float, at: tuple[Position,
 
     Args:
         what: the number.
-        step: that could not be made.
+        step: that could not be made, or after which a parameter was not finite.
         rate: its learning rate.
         loss: the smoothed one before it, or NaN.
         at: the batch and its position; None before the first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nearfar.data import Table
-from nearfar.data.roles import NEGATIVE, is_taught
+from nearfar.data.roles import NEGATIVE, is_margin, is_taught
 from nearfar.data.streams import Stream
 from nearfar.data.views import View
 from nearfar.errors import InputError
@@ -27,7 +27,7 @@ def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> s
         objective: what pulls and pushes.
         taught: whether a second model grades the pairs; the rows may bring scores of a teacher as well.
     """
-    if (taught or is_scored(data)) and _can_be_taught(data, objective):
+    if (taught or _brings_grades(data, objective)) and _can_be_taught(data, objective):
         return "graded"
     if isinstance(_inner(objective), MarginMSELoss):  # it compares candidates of one row, and a row of a table has one
         return None
@@ -38,6 +38,11 @@ def contrast_for(data: Data, objective: Objective, *, taught: bool = False) -> s
 def _lacks(kind: str, data: Data) -> bool:
     """Negatives have no place among views and noise; of a stream nobody knows how frequent a text is."""
     return (kind in ("views", "sampled") and _negatives(data)) or (kind == "sampled" and isinstance(data, Stream))
+
+
+def _brings_grades(data: Data, objective: Objective) -> bool:
+    """Whether the rows have a teacher's scores; margins say nothing between rows, which all but Margin-MSE compare."""
+    return is_scored(data) and (isinstance(_inner(objective), MarginMSELoss) or not any(map(is_margin, data.roles)))
 
 
 def _inner(objective: Objective) -> Objective:
@@ -66,7 +71,7 @@ def check_usable(data: Data, objective: Objective, *, taught: bool = False) -> N
         found = f"{' and '.join(data.roles)} alone" if taught else "no teacher"
         raise InputError(
             f"{data.source}: found {found}, which {name} cannot learn from; wanted anchor, positive, negative and"
-            " --teacher, or its scores in columns positive_score and negative_score"
+            " --teacher, or its scores in columns positive_score and negative_score, or its margins in a column margin"
         )
     if data.kind == "scored":
         raise InputError(
@@ -114,7 +119,7 @@ def check_suited(
 
 
 def is_scored(data: Data) -> bool:
-    """Whether the rows bring a teacher's scores of their own."""
+    """Whether the rows bring a teacher's scores or margins of their own."""
     return any(map(is_taught, data.roles))
 
 

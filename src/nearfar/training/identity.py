@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from itertools import chain, zip_longest
+from itertools import chain
 from typing import Any
 
 from nearfar.data import Table
@@ -28,6 +29,11 @@ CHANGEABLE = (
     *("max_bytes", "strip_rows", "chunk_tokens"),
 )
 """Settings that a run may go on with changed, where that is asked for: rates, the end, and room for scores."""
+
+MEASURED, ENCODER = "measured on ", "encoder: "
+"""How the names of differences begin that are of no setting."""
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 HEAD = 1_000
 """Rows of a stream by which it is known again."""
@@ -68,15 +74,24 @@ def identity(
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """Name -> what was and what is, of all that differs; a setting is called by its bare name."""
     found: dict[str, str] = {}
-    for part, prefix in (("data", ""), ("evaluate_on", "measured on ")):
-        sources: Iterator[tuple[dict[str, Any], dict[str, Any]]] = zip_longest(was[part], now[part], fillvalue={})
-        for old, new in sources:
-            found |= dict(_differing(f"{prefix}{(new or old)['source']}: ", old, new))
+    for part, prefix in (("data", ""), ("evaluate_on", MEASURED)):
+        found |= dict(_differing_tables(prefix, was[part], now[part]))
     found |= dict(_differing("", {"objective": was["objective"]}, {"objective": now["objective"]}))
     if was["objective"] == now["objective"]:
         found |= dict(_differing("", was["parameters"], now["parameters"]))
     found |= dict(_differing("", was["settings"], now["settings"]))
-    return found | dict(_differing("encoder: ", was["encoder"], now["encoder"]))
+    return found | dict(_differing(ENCODER, was["encoder"], now["encoder"]))
+
+
+def causes(found: Mapping[str, str]) -> dict[str, str]:
+    """Of `differences` those that the others may have come of: settings, objective and data.
+
+    They decide what is held out of the data to measure on, and both decide what encoder is built.
+    """
+    for effects in ((MEASURED, ENCODER), (ENCODER,)):
+        if left := {name: text for name, text in found.items() if not name.startswith(effects)}:
+            return left
+    return dict(found)
 
 
 def _parameters(objective: Objective) -> Iterator[tuple[str, Any]]:
@@ -98,6 +113,19 @@ def _known_by(data: Data) -> dict[str, Any]:
     return described(data) | {"first rows": data.head(HEAD).fingerprint}
 
 
+def _differing_tables(
+    prefix: str, was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """What differs between tables in their order; of a table the first of these, which the others may have come of."""
+    if len(was) != len(now):
+        then, here = ([one["source"] for one in some] for some in (was, now))
+        yield f"{prefix}data", f"was {_shown(then)}, is {_shown(here)}"
+        return
+    for old, new in zip(was, now, strict=True):
+        for name, text in list(_differing(f"{prefix}{new['source']}: ", old, new))[:1]:
+            yield name.replace("fingerprint", "the content's fingerprint"), text
+
+
 def _differing(prefix: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in {**was, **now}:
         old, new = was.get(name), now.get(name)
@@ -107,5 +135,7 @@ def _differing(prefix: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> I
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, str) and DIGEST.fullmatch(value):
+        return value[:12]
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,12 +1,14 @@
-"""Settings that change nothing, since what they belong to is not asked for."""
+"""What a run will not do or tell: settings that change nothing, nothing to measure on, no step that is looked into."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from nearfar.data import Table
 from nearfar.settings import Settings
 from nearfar.training.fitting import Data, is_scored
+from nearfar.training.held_out import why_none
 
 BELONGS: dict[str, tuple[str, Any]] = {
     **dict.fromkeys(("lora_alpha", "lora_targets"), ("lora", None)),
@@ -33,6 +35,22 @@ def idle_in(settings: Settings, data: Sequence[Data]) -> str:
         if name not in scored and _is_given(settings, name) and not _is_given(settings, other, value)
     ]
     return f"changes nothing: {', '.join(found)}" if found else ""
+
+
+def unseen_in(settings: Settings, data: Sequence[Data], evaluate_on: Sequence[Table]) -> Iterator[str]:
+    """Lines about what the run will not tell: it measures nothing, or looks into no step.
+
+    Args:
+        settings: resolved.
+        data: as the user gave it.
+        evaluate_on: what is measured on.
+    """
+    if not evaluate_on:
+        reasons = "; ".join(dict.fromkeys(why_none(one, settings.held_out) for one in data))
+        yield f"nothing is measured, so that the last model is kept, be it the best or not: no --eval, and {reasons}"
+    every, steps = settings.watch_every, settings.steps
+    if every and steps and every > steps:
+        yield f"no step is looked into: --watch-every {every:,} is more than the {steps:,} steps of the run"
 
 
 def _is_given(settings: Settings, name: str, value: Any = None) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from nearfar.errors import InputError, Stopped
 from nearfar.settings import Settings
 from nearfar.training.checkpoints import checkpoints_in, discard, name_of, prune, read, write
-from nearfar.training.identity import CHANGEABLE, differences
+from nearfar.training.identity import CHANGEABLE, causes, differences
 from nearfar.training.recorded import versions
 
 SECONDS = 300.0
@@ -151,9 +151,9 @@ class Keeper:
         found = differences(record["run"], self.known_by)
         barred = {name: text for name, text in found.items() if name not in CHANGEABLE}
         if barred or (found and not self.checkpoints.resume_changed):
-            listed = "; ".join(f"{name} {text}" for name, text in (barred or found).items())
-            leave = "" if barred else ", or --resume-changed to go on with what is now"
-            raise InputError(f"{place}: found a checkpoint of another run: {listed}; wanted all as it was{leave}")
+            listed = "; ".join(f"{name} {text}" for name, text in causes(barred or found).items())
+            leave = "--overwrite to begin anew" if barred else "--resume-changed to go on with what is now"
+            raise InputError(f"{place}: found a checkpoint of another run: {listed}; wanted all as it was, or {leave}")
         known = versions()
         moved = {name: old for name, old in record["versions"].items() if known.get(name) != old}
         return [f"{name} {text}" for name, text in found.items()] + [

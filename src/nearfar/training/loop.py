@@ -21,7 +21,7 @@ from nearfar.training.feeds import TableFeed
 from nearfar.training.fitting import Data
 from nearfar.training.following import Following
 from nearfar.training.identity import identity
-from nearfar.training.idle import idle_in
+from nearfar.training.idle import idle_in, unseen_in
 from nearfar.training.interrupts import interrupt_together, on_first, patient
 from nearfar.training.journal import Journal
 from nearfar.training.keeping import Checkpoints, Keeper
@@ -85,16 +85,17 @@ def _trained(
 ) -> Outcome:
     keeper = None
     if checkpoints:
-        # a chunk that free memory decided is the checkpoint's, whatever is free now
-        settings = ready.settings.model_copy(update={"chunk_tokens": ready.asked.chunk_tokens})
+        # chunks and strips that free memory decided are the checkpoint's, whatever is free now
+        settings = ready.settings.model_copy(update={name: getattr(ready.asked, name) for name in BY_MEMORY})
         known_by = identity(settings, ready.given, ready.evaluate_on, ready.objectives, ready.encoder)
         keeper = Keeper(checkpoints, ready.settings, known_by)
-    with (
-        execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes),
-        tracked(ready.accelerator, ready.settings, folder) as trackers,
-    ):
+    with tracked(ready.accelerator, ready.settings, folder) as trackers:
         journal = Journal(None if place()[0] else folder)
         return _Run(ready, watch, keeper, journal, trackers).run()
+
+
+BY_MEMORY = ("chunk_tokens", "max_bytes")
+"""Settings that free memory decides where the user does not."""
 
 
 class _Run:
@@ -111,32 +112,34 @@ class _Run:
         trackers: Trackers,
     ) -> None:
         self.settings, self.feed, self.watch, self.keeper = ready.settings, ready.feed, on_first(watch), keeper
-        self.stepper, self.unchanged, self.chunk_asked = ready.stepper, ready.views.unchanged, ready.asked.chunk_tokens
+        self.stepper, self.unchanged, self.asked = ready.stepper, ready.views.unchanged, ready.asked
         self.measuring = Measuring(ready.encoder, ready.evaluate_on, ready.settings)
         self.miner = (
             Miner(ready.encoder, ready.settings, self.feed.sources) if isinstance(self.feed, TableFeed) else None
         )
+        self.max_bytes = ready.settings.max_bytes
         self.outcome = Outcome(ready.encoder.model, self.settings, evaluate_on=tuple(ready.evaluate_on))
         self.budget = Budget(self.settings.steps, 60 * self.settings.minutes if self.settings.minutes else None)
         self.watching = Watching(self.outcome, self.budget, journal, trackers)
         self.following = (
             Following(ready.encoder, ready.given, ready.evaluate_on, self.settings) if journal.path else None
         )
-        self.notes = note_on(self.settings, ready.encoder.model), idle_in(ready.asked, ready.given)
+        self.notes = (
+            note_on(self.settings, ready.encoder.model),
+            idle_in(ready.asked, ready.given),
+            *unseen_in(self.settings, ready.given, ready.evaluate_on),
+        )
         self.step, self.position, self.due, self.loss = 0, Position(), 1, float("nan")
         self.rows, self.busy = 0, 0.0
         self.measured_at = 0
+        self.making = 0  # the step that is made, or was made last
         self.latest: tuple[Position, Batch] | None = None
 
     def run(self) -> Outcome:
         try:
             self._begin()
-            batches = self.feed.batches(self.position)
-            # However short the time, one step is made.
-            while (not self.step or self.budget.progress(self.step) < 1) and not self.measuring.settled:
-                interrupt_together()
-                self._step(batches)
-                self._keep()
+            with execution(strip_rows=self.settings.strip_rows, max_bytes=self.max_bytes):
+                self._learn_on()
             self.outcome.stopped_early = self.measuring.settled
             if self.measured_at < self.step:  # time ran out between two measurements
                 self._measure()
@@ -146,6 +149,15 @@ class _Run:
             raise self._diverged(error) from error
         self._finish()
         return self.outcome
+
+    def _learn_on(self) -> None:
+        """Step by step to the end."""
+        batches = self.feed.batches(self.position)
+        # However short the time, one step is made.
+        while (not self.step or self.budget.progress(self.step) < 1) and not self.measuring.settled:
+            interrupt_together()
+            self._step(batches)
+            self._keep()
 
     def _begin(self) -> None:
         """Go on from a checkpoint, or look at the encoder before it learns."""
@@ -161,7 +173,7 @@ class _Run:
             self.budget.go_on_after(0.0)  # however long it took, the rate is to rise from 0, and a step to be made
 
     def _step(self, batches: Iterator[tuple[Position, Batch]]) -> None:
-        started = time.monotonic()
+        started, self.making = time.monotonic(), self.step + 1
         note = self.miner.refresh(self.step) if self.miner else ""
         drawn = [*islice(batches, self.settings.accumulate)]
         self.latest = drawn[-1]
@@ -199,7 +211,7 @@ class _Run:
 
     def _diverged(self, error: NotFiniteError) -> DivergedError:
         """The error with where it happened and what is left; the best model so far is taken, if there is one."""
-        step = self.step + 1
+        step = self.making
         message = diverged(str(error), step, self.stepper.learning_rate, self.loss, self.latest)
         if self.keeper:
             changed = ", and takes a lower --learning-rate with --resume-changed" if self.keeper.latest else ""
@@ -216,6 +228,7 @@ class _Run:
         keeper = self.keeper
         asked = any_rank(keeper.checkpoints.stop())
         if asked or from_first(lambda: keeper.due(self.step)):
+            self.measuring.check_finite()  # or the last good one would give way to one of no use
             state = self.state()
             from_first(lambda: keeper.write(self.step, state))
         if asked:
@@ -236,7 +249,7 @@ class _Run:
             "unchanged": self.unchanged,
             "feed": self.feed.state(),
             "stepper": self.stepper.state(),
-            "chunk_tokens": self.stepper.encoder.chunk_tokens,
+            **self._by_memory(),
             "miner": self.miner.state() if self.miner else [],
             "measuring": self.measuring.state(),
             "random": random_state(),
@@ -255,15 +268,22 @@ class _Run:
         self.unchanged.update(state["unchanged"])
         self.feed.load(state["feed"])
         self.stepper.load(state["stepper"])
-        if self.chunk_asked is None and state["chunk_tokens"]:  # else free memory would decide anew
+        if self.asked.chunk_tokens is None and state["chunk_tokens"]:  # else free memory would decide anew
             self.stepper.encoder.chunk_tokens = state["chunk_tokens"]  # type: ignore[misc]
+        if self.asked.max_bytes is None:
+            self.max_bytes = state["max_bytes"]
         if self.miner:
             self.miner.load(state["miner"])
         self.measuring.load(state["measuring"])
         set_random_state(state["random"])
 
+    def _by_memory(self) -> dict[str, int | None]:
+        """What free memory has decided, as it is in use: a chunk is halved where memory runs out."""
+        return {"chunk_tokens": self.stepper.encoder.chunk_tokens, "max_bytes": self.max_bytes}
+
     def _finish(self) -> None:
         """Take the best model and measure it well."""
+        self.outcome.settings = self.settings.model_copy(update=self._by_memory())
         self.outcome.seconds = self.watching.seconds
         self.outcome.unchanged = dict(self.unchanged)
         self.measuring.take_best(self.step)

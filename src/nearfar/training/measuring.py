@@ -48,11 +48,10 @@ class Measuring:
             NotFiniteError: a parameter is not finite.
             InputError: the metric is none of the figures.
         """
+        self.check_finite()
         if not self.tables:
             self.encoder.fold()
             return ()
-        if not all(bool(torch.isfinite(one.detach().sum())) for one in self.encoder.parameters()):
-            raise NotFiniteError("a parameter became NaN or infinite")
         self.encoder.fold()
         measurements = self.measured(resamples=0)
         figure = chosen_figure(measurements, self.settings.metric)
@@ -62,6 +61,11 @@ class Measuring:
             state = self.encoder.model.state_dict()
             self.best_state = {name: value.detach().clone() for name, value in state.items()}
         return measurements
+
+    def check_finite(self) -> None:
+        """Raise a NotFiniteError where a parameter is not finite, before it is measured or kept."""
+        if not all(bool(torch.isfinite(one.detach().sum())) for one in self.encoder.parameters()):
+            raise NotFiniteError("a parameter became NaN or infinite")
 
     @property
     def settled(self) -> bool:

@@ -95,8 +95,12 @@ def _take_place(stage: Path, out: Path) -> None:
         os.rename(stage, out)
         return
     old = stage.with_suffix(".old")
-    os.rename(out, old)
-    os.rename(stage, out)
+    try:
+        os.rename(out, old)
+        os.rename(stage, out)
+    finally:  # whatever comes between the two, one of them is there
+        if old.exists() and not out.exists():
+            os.rename(old, out)
     shutil.rmtree(old)
 
 

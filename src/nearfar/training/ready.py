@@ -42,10 +42,10 @@ FASTER = 20
 
 
 def make_model(data: Sequence[Data], settings: Settings) -> SentenceTransformer:
-    """The encoder that the settings name: built from the texts if "static" (of a stream, the first), else opened."""
+    """The encoder that the settings name: built from the texts if "static" (of a stream, some), else opened."""
     if settings.encoder != "static":
         return open_model(settings.encoder)
-    tables = [one.head(settings.sample) if isinstance(one, Stream) else one for one in data]
+    tables = [one.sample(settings.sample) if isinstance(one, Stream) else one for one in data]
     return build_static(
         lambda: (batch[role] for table in tables for batch in table.batches() for role in table.text_roles),
         width=settings.width or WIDTH,
@@ -229,9 +229,25 @@ def resolved(settings: Settings, encoder: Encoder, views: Views, data: Sequence[
 
 
 def with_end(settings: Settings, encoder: Encoder, feed: Feed) -> Settings:
-    """The settings with the end of the run as a number of steps, where epochs decide it."""
-    if feed.steps_in_epoch is None or (settings.epochs is None and (settings.steps or settings.minutes)):
+    """The settings with the end of the run as a number of steps, where epochs decide it.
+
+    Raises:
+        InputError: a step is to accumulate more batches than there are: than all epochs have, or one where steps or
+            minutes end the run.
+    """
+    by_epochs = settings.epochs is not None or not (settings.steps or settings.minutes)
+    # what an epoch has is asked for only where it matters: batches by cluster are dear
+    if not (by_epochs or settings.accumulate > 1) or feed.steps_in_epoch is None:
         return settings
-    epochs = settings.epochs or encoder.epochs
-    steps = max(1, epochs * feed.steps_in_epoch // settings.accumulate)
+    epochs = (settings.epochs or encoder.epochs) if by_epochs else 1
+    most = epochs * feed.steps_in_epoch
+    if settings.accumulate > most:
+        have = f"{epochs} epochs have" if epochs > 1 else "an epoch has"
+        raise InputError(
+            f"accumulate: found {settings.accumulate:,}, wanted {most:,} or less: {have} {most:,} batches; a smaller"
+            " --batch-size makes more of them"
+        )
+    if not by_epochs:
+        return settings
+    steps = most // settings.accumulate
     return settings.model_copy(update={"epochs": epochs, "steps": min(steps, settings.steps or steps)})

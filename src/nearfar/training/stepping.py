@@ -77,8 +77,10 @@ class Stepper:
         optimisers = [encoder.optimiser(settings.learning_rate)]
         if learnt := [*self.learning.parameters()]:
             optimisers.append(torch.optim.Adam(learnt, lr=OBJECTIVE_RATE))
-        # Of a sharded encoder accelerate's `prepare` would want the model beside its optimiser.
-        self.optimisers = [accelerator.prepare_optimizer(optimiser) for optimiser in optimisers]
+        # accelerate's wrapper keeps half precision in range; else all it does is to look, in each step, for packages.
+        # Of a sharded encoder its `prepare` would want the model beside the optimiser.
+        scaled = accelerator.scaler is not None
+        self.optimisers = [accelerator.prepare_optimizer(one) if scaled else one for one in optimisers]
         self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
         self.memory = Memory(encoder, size=settings.queue, momentum=settings.momentum) if settings.queue else None
         self.contrasting = Contrasting(

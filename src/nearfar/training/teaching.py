@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.data.groups import Ids
-from nearfar.data.roles import is_mark, is_taught
+from nearfar.data.roles import is_margin, is_mark, is_taught
 from nearfar.errors import InputError
 from nearfar.mining.judges import open_judge
 from nearfar.settings import Settings
@@ -29,7 +29,7 @@ class Teacher:
     """Grades pairs.
 
     Attributes:
-        teach: the second model; None takes the scores that the rows bring.
+        teach: the second model; None takes the scores, or the margins, that the rows bring.
         scale: times the scores.
     """
 
@@ -48,7 +48,10 @@ class Teacher:
         """
         given: NDArray[Any]
         if self.teach is None:
-            given = np.array([column(role) for role in roles if is_taught(role)], np.float64).T
+            taught = [role for role in roles if is_taught(role)]
+            given = np.array([column(role) for role in taught], np.float64).T
+            if any(map(is_margin, taught)):  # as scores above that of the positive, since only differences count
+                given = np.concatenate([np.zeros((len(given), 1)), -given], axis=1)
         elif "anchor" in roles:
             anchors, *candidates = (column(role) for role in roles if not is_mark(role))
             given = self.teach(anchors, candidates)

@@ -7,6 +7,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from nearfar.data.writing import whole_file
+
 INK = "#123456"  # stands for the page's text colour until the SVG is written
 DARK = "#1d2733"
 COLOURS = ("#2a7de1", "#e1662a", "#3a9d5d", "#a15fd0")  # readable on white and on near-black
@@ -34,8 +36,10 @@ def write_pictures(specs: Mapping[str, Spec], folder: Path) -> list[Path]:
     for name, spec in specs.items():
         drawn = _svg(spec, background="white").replace(INK, DARK)
         paths = folder / f"{name}.svg", folder / f"{name}.png"
-        paths[0].write_text(drawn, "utf-8")
-        paths[1].write_bytes(vl_convert.svg_to_png(drawn, scale=PIXELS_AN_INCH / 96, ppi=PIXELS_AN_INCH))
+        with whole_file(paths[0]) as place:
+            place.write_text(drawn, "utf-8")
+        with whole_file(paths[1]) as place:
+            place.write_bytes(vl_convert.svg_to_png(drawn, scale=PIXELS_AN_INCH / 96, ppi=PIXELS_AN_INCH))
         written += paths
     return written
 
