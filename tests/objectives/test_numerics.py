@@ -255,3 +255,17 @@ def test_a_batch_of_one(subject: Subject, kind: str) -> None:
         return
     assert loss.item() == 0
     assert not any(gradient.any() for gradient in found)
+
+
+@pytest.mark.parametrize("strip_rows", [None, 3])
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e20, 1e30])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_weights_count_by_their_ratios_alone(symmetric: bool, scale: float, strip_rows: int | None) -> None:
+    draw = torch.Generator().manual_seed(0)
+    sides = [torch.randn(8, 5, generator=draw).requires_grad_() for _ in range(2)]
+    weights, found = torch.rand(8, generator=draw), []
+    for times in (1.0, scale):
+        loss = nf.InfoNCELoss(symmetric=symmetric)(nf.pairs(*sides, weights=weights * times), strip_rows=strip_rows)
+        found.append([loss.detach(), *torch.autograd.grad(loss, sides)])
+    for ours, wanted in zip(*reversed(found), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-6)

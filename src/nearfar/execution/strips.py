@@ -73,6 +73,12 @@ def mean_over_rows(task: Task, tensors: tuple[Tensor, ...]) -> Tensor:
     return value
 
 
+def divisor(weight: Tensor) -> Tensor:
+    """The sum of what rows count, however small; 1 where none counts, whose totals are 0."""
+    value: Tensor = weight.sum()
+    return value.masked_fill(value < torch.finfo(value.dtype).tiny, 1)
+
+
 def total_of_rows(task: Task, tensors: tuple[Tensor, ...]) -> Tensor:
     """Each row's weighted total, ``(N,)``; the gradient is worked out in the backward pass, by a second sweep."""
     value: Tensor = _Totals.apply(task, *tensors)  # type: ignore[no-untyped-call]
@@ -107,8 +113,7 @@ class _Mean(torch.autograd.Function):
 def _mean(task: Task, tensors: Sequence[Tensor], gradient: bool) -> tuple[Tensor, tuple[Tensor | None, ...]]:
     """The mean over the rows and, where asked, its gradients."""
     terms, gradients = _sweep(task, tensors, task.contrast.weights, gradient)
-    weight = terms.weight.sum()
-    share = weight.clamp(min=torch.finfo(weight.dtype).tiny ** 0.5).reciprocal()  # of no row: totals are 0 then
+    share = divisor(terms.weight).reciprocal()
     return terms.total.sum() * share, gradients(share) if gradient else ()
 
 

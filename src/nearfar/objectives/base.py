@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
 from nearfar.errors import NotFiniteError
-from nearfar.execution import Task, Terms, full_precision, mean_over_rows, total_of_rows, whole_batch
+from nearfar.execution import Task, Terms, divisor, full_precision, mean_over_rows, total_of_rows, whole_batch
 from nearfar.objectives.spaces import Space
 
 Reduction = Literal["mean", "sum", "none"]
@@ -156,7 +156,7 @@ def reduced(terms: Terms, contrast: Contrast, reduction: Reduction) -> Tensor:
         return total
     if reduction == "sum":
         return total.sum()
-    return total.sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny ** 0.5)  # of no row: totals are 0 then
+    return total.sum() / divisor(weight)
 
 
 def check_positive(owner: object, **values: float) -> None:
