@@ -80,7 +80,9 @@ def _parsed(path: Path) -> Any:
         if path.suffix in (".yaml", ".yml"):
             return yaml.load(text, _yaml_loader()) or {}
         return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # recursion: thousands of brackets
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}, wanted a file of settings in TOML, YAML or JSON") from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # recursion: thousands of brackets
         raise InputError(f"{path}: found no readable TOML, YAML or JSON settings ({error})") from None
 
 

@@ -164,3 +164,18 @@ def test_a_fault_of_a_file_is_one_line(name: str, run: Run, tmp_path: Path) -> N
     assert result.status == 2
     assert wanted in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def test_a_file_of_settings_that_is_not_there(run: Run, tables: dict[str, Path], tmp_path: Path) -> None:
+    result = run("train", tables["pairs.tsv"], "--config", tmp_path / "no.toml", "-o", tmp_path / "out")
+    wanted = "No such file or directory, wanted a file of settings in TOML, YAML or JSON"
+    assert (result.status, result.err) == (2, f"nearfar: {tmp_path / 'no.toml'}: {wanted}\n")
+
+
+def test_an_encoder_that_ends_in_a_slash_is_a_folder(
+    run: Run, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is not asked of the hub, which would add a line of its own."""
+    monkeypatch.chdir(tmp_path)
+    result = run("train", tables["pairs.tsv"], "--encoder", "none/", "-o", tmp_path / "out")
+    assert (result.status, result.err) == (2, "nearfar: none/: found no folder, wanted the folder of a model\n")

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from nearfar.commands.rate import show
 from nearfar.objectives import REGISTRY
+from nearfar.training.finder import RateTest
 from nearfar.training.journal import read_journal
 from tests.commands.conftest import FAST, Run
 from tests.training.made import translations
@@ -97,14 +99,20 @@ def test_rate_suggests_and_draws(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "rate.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_rate_test_says_whether_the_loss_rose(capsys: pytest.CaptureFixture[str]) -> None:
+    for last, wanted in ((0.5, "falls as far as it was tried"), (2.5, "rises again from 2.00e-02 on")):
+        show(RateTest((0.01, 0.02, 0.03), (2.0, 1.0, last), (2.0, 1.0, last), 0.02, 0.03 if last < 1 else 0.02))
+        assert wanted in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
         (["--picture", "rate.pdf"], ".svg or .png"),
-        (["--lowest", 1, "--highest", 0.1], "0 < lowest < highest"),
-        (["--lowest", 0], "found 0 and 5, wanted 0 < lowest < highest"),
-        (["--lowest", "nan"], "0 < lowest < highest"),
-        (["--lowest", 1e9], "found 1e+09 and 5, wanted 0 < lowest < highest"),
+        (["--lowest", 1, "--highest", 0.1], "--lowest: found 1, wanted a number above 0 and below the highest"),
+        (["--lowest", 0], "--lowest: found 0, wanted a number above 0"),
+        (["--lowest", "nan"], "--lowest: found nan"),
+        (["--lowest", 1e9], "--lowest: found 1e+09, wanted a number above 0 and below the highest rate, 5"),
         (["--tries", 3], "tries"),
         (["--objective", "infonse"], "infonce"),
     ],

@@ -85,6 +85,20 @@ def test_the_others_stop_within_a_minute_and_name_it(
 
 
 @pytest.mark.heavy
+def test_a_rank_says_which_was_lost_though_torchrun_ends_it(data: Path, tmp_path: Path) -> None:
+    """As soon as torchrun has seen that one died, it sends SIGTERM to the others."""
+    with Ranks(2, "train", data, "-o", tmp_path / "m", *LONG) as ranks:
+        ranks.wait_for_a_step()
+        ranks.processes[1].kill()
+        ranks.processes[1].wait()
+        time.sleep(1)
+        ranks.processes[0].send_signal(signal.SIGTERM)
+        ((status, said, _),) = ranks.ends(1)
+    assert status == 1
+    assert re.search(r"nearfar.*: .*rank 1\b", said), said
+
+
+@pytest.mark.heavy
 def test_torchrun_names_the_rank_that_was_killed(data: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nearfar"]
     words = [*line, "train", str(data), "-o", str(tmp_path / "m"), *LONG]

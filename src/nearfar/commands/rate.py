@@ -99,8 +99,10 @@ def show(found: RateTest) -> None:
     for rate, loss, smooth in list(zip(found.rates, found.losses, found.smoothed, strict=True))[::every]:
         grid.add_row(f"{rate:.2e}", f"{loss:.4f}", f"{smooth:.4f}")
     console.print(grid)
+    rises = found.lowest < found.rates[-1]
+    beyond = f"rises again from {found.lowest:.2e} on" if rises else "falls as far as it was tried (--highest)"
     say(
-        f"The loss falls most steeply at {found.suggestion:.2e}, and rises again from {found.lowest:.2e} on.\n"
+        f"The loss falls most steeply at {found.suggestion:.2e}, and {beyond}.\n"
         f"Train with --learning-rate {found.suggestion:.1e}"
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearfar.commands.leaving import heard
+from nearfar.commands.leaving import Leaving, heard
 from nearfar.commands.shared import rank, say
 from nearfar.errors import InputError, Stopped
 
@@ -73,6 +73,7 @@ class Resuming:
         from nearfar.training import Checkpoints
         from nearfar.training.checkpoints import folder_of
         from nearfar.training.output import forget_stages
+        from nearfar.training.ranks import many
 
         if self.asked and not rank():
             forget_stages(output)
@@ -83,11 +84,18 @@ class Resuming:
             return asked.is_set()
 
         def hear() -> None:
-            """Wait for the step that is being made; before the first there is nothing to wait for."""
+            """Wait for the step that is being made; before the first there is nothing to wait for.
+
+            A rank waits in any case once it has met the others, who wait for it; torchrun sends this signal, too, when
+            one has died, and it is yet to be said which.
+            """
             asked.set()
-            if not begun.is_set() and os.environ.get("WORLD_SIZE", "1") == "1":  # else others wait for this rank
-                say(f"stopped before a step was made:\n{_line()}")
-                raise SystemExit(0)
+            if begun.is_set() or many():
+                return
+            if os.environ.get("WORLD_SIZE", "1") != "1":  # not met yet: the others are to hear of it from torchrun
+                raise SystemExit(Leaving.STATUS)
+            say(f"stopped before a step was made:\n{_line()}")
+            raise SystemExit(0)
 
         with heard(hear, once=True):  # a second SIGTERM ends the run as it is
             try:

@@ -185,7 +185,7 @@ def run(
             raise InputError("--open: found it with words, wanted it without: no page follows a run on words")
         run_words(inputs, output, settings, overwrite=overwrite, resuming=resuming, check=repeats.check)
         return
-    with one_of_ranks(settings, inputs.data) as reading, resuming.ready(output) as checkpoints:
+    with resuming.ready(output) as checkpoints, one_of_ranks(settings, inputs.data) as reading:
         with reading:
             open_data = open_streams if inputs.stream else open_tables
             opened = open_data(inputs.data, inputs.column, inputs.where, known=inputs.eval)

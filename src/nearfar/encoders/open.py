@@ -32,7 +32,7 @@ def open_model(name: str | Path, *, device: str | None = None) -> SentenceTransf
             "words: found it as an encoder of texts, wanted it in nearfar train, which trains it from text"
         )
     path = Path(name)
-    local = path.exists() or str(name).startswith((".", "/", "~")) or len(path.parts) > 2
+    local = path.exists() or str(name).startswith((".", "/", "~")) or str(name).endswith("/") or len(path.parts) > 2
     if local and not path.is_dir():
         raise InputError(f"{name}: found no folder, wanted the folder of a model")
     if local and not ((path / "modules.json").is_file() or (path / "config.json").is_file()):

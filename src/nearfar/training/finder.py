@@ -89,7 +89,7 @@ def find_rate(
     usual = ready.encoder.learning_rate
     low, high = usual / RANGE if lowest is None else lowest, usual * RANGE if highest is None else highest
     if not 0 < low < high < math.inf:
-        raise InputError(f"lowest, highest: found {low:g} and {high:g}, wanted 0 < lowest < highest")
+        raise InputError(f"lowest: found {low:g}, wanted a number above 0 and below the highest rate, {high:g}")
     rates = np.geomspace(low, high, steps)
     with execution(strip_rows=ready.settings.strip_rows, max_bytes=ready.settings.max_bytes):
         losses = _losses(ready, rates, watch)
@@ -129,11 +129,16 @@ def suggested(rates: Sequence[float], losses: Sequence[float]) -> RateTest:
         RunError: there are fewer than `LEAST`, or they never fell.
     """
     if len(losses) < LEAST:
-        raise RunError(f"the loss was not finite after {len(losses)} steps of the range test; try lower rates")
+        raise RunError(
+            f"the loss was far above its lowest or no number after {len(losses)} steps of the range test, wanted"
+            f" {LEAST} or more; try lower rates (--lowest, --highest)"
+        )
     found = smooth(losses)
     bottom = int(np.argmin(found))
     if bottom == 0:
-        raise RunError("the loss never fell during the range test; try other rates, or other data or objective")
+        raise RunError(
+            "the loss never fell during the range test; try other rates (--lowest, --highest), data or objective"
+        )
     first = min(LEAST, bottom)  # before it the mean is one of a few losses, and falls or rises by chance
     slopes = np.gradient(found, np.log(rates))
     steepest = first + int(np.argmin(slopes[first : bottom + 1]))
