@@ -72,6 +72,21 @@ def test_sigterm_before_the_first_step_is_heard_at_once(
     assert [*tmp_path.iterdir()] == []
 
 
+def test_sigterm_while_words_are_counted_leaves_nothing(
+    run: Run, tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminate(*given: Any, **named: Any) -> None:
+        assert (tmp_path / "m.checkpoints/corpus").is_dir()
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr("nearfar.words.training.read_corpus", terminate)
+    found = run("train", tables["texts.txt"], "-o", tmp_path / "m", "--encoder", "words")
+    assert found.status == 0, found.err
+    assert "stopped before a step was made" in found.out
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_sigterm_leaves_a_checkpoint_and_the_line_that_goes_on(
     run: Run, line: Line, whole: Path, tmp_path: Path
 ) -> None:

@@ -148,7 +148,7 @@ def train_words(
             read = _corpus(text, folder, settings, checkpoints)
             check(read.described())
             return _Run(read, settings, evaluate_on, watch, checkpoints).run(compiled)
-        except InputError:
+        except (InputError, KeyboardInterrupt, SystemExit):  # refused, or ended while the corpus was read
             if checkpoints and not checkpoints_in(checkpoints.folder):  # else an unfinished run needs it
                 forget_corpus(checkpoints)
             raise
