@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from torch.distributed import TCPStore
 
+from nearfar.training.alive import Alive
 from tests.commands.conftest import sentences
 
 LONG = ("--steps", "200000", "--vocabulary", "300", "--width", "8", "--evaluations", "10000", "--held-out", "0.3")
@@ -146,3 +148,14 @@ def test_ranks_without_a_meeting_place_are_an_error(data: Path, tmp_path: Path) 
     )
     assert done.returncode == 2
     assert "wanted RANK and MASTER_ADDR and MASTER_PORT beside it" in done.stderr
+
+
+def test_no_thread_is_left_that_the_end_of_python_could_meet_within_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon thread that comes back from a call of the store while Python ends aborts the process."""
+    server = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(server.port))
+    signs = Alive(0, 1)
+    assert signs.thread.is_alive()
+    signs.end()
+    assert not signs.thread.is_alive()

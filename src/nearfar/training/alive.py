@@ -26,6 +26,9 @@ SILENCE = 40.0
 GRACE = 5.0
 """Seconds that a rank has to notice and to leave well, before its thread ends it."""
 
+STORE = 10.0
+"""Seconds that a call of the store may take."""
+
 FAILED = "nearfar/failed"
 
 Seen = dict[int, tuple[int, float]]
@@ -44,11 +47,12 @@ class Alive:
         self.rank, self.world, self.heard = rank, world, ""
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self.store = distributed.TCPStore(  # type: ignore[attr-defined]
-            address, port, is_master=False, timeout=timedelta(seconds=10)
+            address, port, is_master=False, timeout=timedelta(seconds=STORE)
         )
         self.lock, self.over = threading.Lock(), threading.Event()
         self.watched = [other for other in range(world) if other != rank] if rank == 0 else [0]
-        threading.Thread(target=self._beat, daemon=True).start()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
 
     def fail(self, message: str) -> None:
         """Tell the others why this rank leaves; the first to say so is heard.
@@ -61,8 +65,12 @@ class Alive:
             time.sleep(2.5 * BEAT)
 
     def end(self) -> None:
-        """Give no more signs, and expect none."""
+        """Give no more signs, and expect none.
+
+        The thread is waited for: Python's end, met within a call of the store, would abort the process.
+        """
         self.over.set()
+        self.thread.join(STORE)
 
     def fault(self) -> str:
         """What is wrong with another rank: its own last words, or that it is silent; "" if nothing is."""
