@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nearfar.commands.options import with_settings
-from nearfar.commands.shared import Columns, Overwrite, Where, console, open_tables, say
+from nearfar.commands.shared import Columns, Overwrite, Where, console, open_tables, say, several
 from nearfar.errors import InputError, RunError
 from nearfar.settings import Settings
 
@@ -86,7 +85,7 @@ def compare(
     Example: nearfar compare notes.txt -o views --vary view --value crop --validation dev.tsv --eval test.tsv
     """
     base = Settings.build(settings)
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if several():
         raise InputError("compare: found several ranks, wanted one process, which trains one model after the other")
     from nearfar.comparing.runs import check_out
     from nearfar.comparing.variants import check_names

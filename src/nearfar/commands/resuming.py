@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearfar.commands.leaving import Leaving, heard
-from nearfar.commands.shared import rank, say
+from nearfar.commands.shared import rank, say, several
 from nearfar.errors import InputError, Stopped
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Resuming:
             asked.set()
             if begun.is_set() or many():
                 return
-            if os.environ.get("WORLD_SIZE", "1") != "1":  # not met yet: the others are to hear of it from torchrun
+            if several():  # not met yet: the others are to hear of it from torchrun
                 raise SystemExit(Leaving.STATUS)
             say(f"stopped before a step was made:\n{_line()}")
             raise SystemExit(0)

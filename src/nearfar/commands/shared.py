@@ -27,6 +27,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def several() -> bool:
+    """Whether torchrun or the like has started other processes beside this one."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 console = Console(highlight=False, emoji=False, quiet=rank() > 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from nearfar.commands.shared import (
     open_tables,
     rank,
     say,
+    several,
     show_measurements,
 )
 from nearfar.commands.watch import open_beside
@@ -234,7 +234,7 @@ def _attempt(run: Callable[[], Outcome]) -> tuple[Outcome, RunError | None]:
 @contextmanager
 def one_of_ranks(settings: Settings, data: Sequence[str]) -> Iterator[AbstractContextManager[None]]:
     """Where torchrun or the like has started several processes, one of them; gives the turn in which to read data."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    if not several():
         yield nullcontext()
         return
     if "-" in data:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from math import isfinite
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -126,10 +127,15 @@ def check_weights(weights: Tensor | None, rows: int, like: Tensor) -> Tensor | N
 
 
 def check_margin(name: str, value: float) -> None:
-    """Raise a ValueError unless `value` is a finite number, none beyond a float."""
-    largest = sys.float_info.max
-    if not isinstance(value, Real) or isinstance(value, bool) or not -largest <= value <= largest:
+    """Raise a ValueError unless `value` is a finite number."""
+    if not is_number(value):
         raise ValueError(f"{name}: found {value!r}, wanted a finite number")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, not beyond a float."""
+    plain = isinstance(value, Real) and not isinstance(value, bool)
+    return plain and bool(-sys.float_info.max <= value <= sys.float_info.max)
 
 
 def check_shape(name: str, value: Tensor, shape: tuple[int, ...]) -> None:

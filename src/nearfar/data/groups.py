@@ -25,6 +25,14 @@ def numbers_of(values: Sequence[Any]) -> Ids:
     return numbers
 
 
+def among(numbers: Ids, known: Ids) -> NDArray[np.bool_]:
+    """``(n,)``: which of the numbers are among sorted ones; if sorted too, in a third of the time of numpy's isin."""
+    if not len(known):
+        return np.zeros(len(numbers), bool)
+    found: NDArray[np.bool_] = known.take(np.searchsorted(known, numbers), mode="clip") == numbers
+    return found
+
+
 def duplicate_groups(columns: Sequence[Ids]) -> Ids:
     """``(n,)``: rows that share a text in any of the columns, directly or through others, get one number.
 

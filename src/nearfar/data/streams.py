@@ -126,7 +126,8 @@ class Stream:
             InputError: `count` is below 1, or a row is at fault.
         """
         check_least("count", count, 1)
-        share, met, batches = -(-count // self.files), 0, [*self.look(-(-count // self.files))]
+        share, met = -(-count // self.files), 0
+        batches = [*self.look(share)]
         while self.files > 1 and met < (found := sum(map(len, batches))) < count:  # where some have not so many
             share, met = 2 * share, found
             batches = [*self.look(share)]

@@ -14,7 +14,7 @@ from nearfar.execution.own import Given, MakeOwn, OwnDistances, OwnDots, own_tab
 from nearfar.execution.ranks import whole_batch
 from nearfar.execution.scores import Cosines, Distances, Dots, MakeScores, blocks, hide_, inverse_lengths, with_columns
 from nearfar.execution.settings import execution, rows_per_strip
-from nearfar.execution.shares import log_shares_
+from nearfar.execution.shares import coarse, log_shares_
 from nearfar.execution.strips import RowObjective, Task, Terms, divisor, mean_over_rows, total_of_rows
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Task",
     "Terms",
     "blocks",
+    "coarse",
     "divisor",
     "execution",
     "full_precision",

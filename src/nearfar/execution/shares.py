@@ -100,3 +100,12 @@ def evenly_large(row_sums: Tensor, column_sums: Tensor) -> bool:
 def finite(sums: Tensor) -> Tensor:
     """Sums of nothing, -inf, as 0: every entry they have is -inf, whose share is then 0."""
     return sums.masked_fill(sums == -torch.inf, 0)
+
+
+def coarse(sums: Tensor) -> bool:
+    """Whether log-sums ``(N,)`` are so large that shares taken from them later are off by a thousandth and more.
+
+    A softmax of the scores while they are there does not lose what a sum of 1e5 has no digits for.
+    """
+    largest = finite(sums.detach()).abs().amax().item()
+    return largest * torch.finfo(sums.dtype).eps > 1e-3

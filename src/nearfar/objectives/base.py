@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from fractions import Fraction
-from numbers import Real
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
+from nearfar.contrasts.checks import is_number
 from nearfar.errors import NotFiniteError
 from nearfar.execution import Task, Terms, divisor, full_precision, mean_over_rows, total_of_rows, whole_batch
 from nearfar.objectives.spaces import Space
@@ -181,9 +180,8 @@ def check_finite(owner: object, **values: float) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    """A finite number that torch multiplies by: no fraction, and nothing beyond a float."""
-    plain = isinstance(value, Real) and not isinstance(value, bool | Fraction)
-    return plain and bool(-sys.float_info.max <= value <= sys.float_info.max)
+    """A number that torch multiplies by: no fraction."""
+    return is_number(value) and not isinstance(value, Fraction)
 
 
 def check_flag(owner: object, **values: bool) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, Strip
-from nearfar.execution import Terms, log_shares_, log_sums
+from nearfar.execution import Terms, coarse, log_shares_, log_sums
 from nearfar.objectives.base import RowLoss, reduced, slopes_of
 from nearfar.objectives.near import Near, softplus
 
@@ -102,16 +102,6 @@ class SoftmaxLoss(RowLoss):
         """Whether two passes over half of the scores are cheaper than one over all."""
         plain = self.exponents == (1.0,) and not self.needs_count
         return plain and contrast.mirrored and contrast.near_width <= contrast.anchors.shape[1]
-
-
-def coarse(sums: Tensor) -> bool:
-    """Whether log-sums ``(N,)`` are so large that shares taken from them later are off by a thousandth and more.
-
-    A softmax of the scores while they are there does not lose what a sum of 1e5 has no digits for.
-    """
-    sums = sums.detach()
-    largest = sums.masked_fill(sums == -torch.inf, 0).abs().amax().item()
-    return largest * torch.finfo(sums.dtype).eps > 1e-3
 
 
 def each_against_far(near: Near, far: Far) -> tuple[Terms, Tensor, Tensor]:

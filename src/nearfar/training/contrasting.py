@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nearfar.contrasts import Contrast, graded, labelled, pairs, sampled, views
-from nearfar.data.groups import Ids, duplicate_groups, groups_of_negatives
+from nearfar.data.groups import Ids, among, duplicate_groups, groups_of_negatives
 from nearfar.encoders import Encoder
 from nearfar.encoders.base import Change
 from nearfar.encoders.tokens import Tokens
@@ -97,15 +97,9 @@ def _candidates(columns: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
 def _texts(batch: Batch) -> tuple[Tensor, Tensor] | None:
     """An anchor must not be pushed from itself where it is another row's positive; of two views groups see to it."""
     anchors, positives = batch.ids[:2]
-    if np.array_equal(anchors, positives) or not _meet(anchors, positives):
+    if np.array_equal(anchors, positives) or not among(np.sort(anchors), np.sort(positives)).any():
         return None
     return torch.from_numpy(anchors), torch.from_numpy(positives)
-
-
-def _meet(some: Ids, others: Ids) -> bool:
-    """Whether a number is in both. To look sorted ones up is three times as fast as numpy's isin."""
-    some, others = np.sort(some), np.sort(others)
-    return bool((others.take(np.searchsorted(others, some), mode="clip") == some).any())
 
 
 def _negative_groups(batch: Batch, groups: Ids) -> Tensor | None:

@@ -41,6 +41,9 @@ from nearfar.training.watching import Watching
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+BY_MEMORY = ("chunk_tokens", "max_bytes")
+"""Settings that free memory decides where the user does not."""
+
 
 def train(
     data: Data | Sequence[Data],
@@ -92,10 +95,6 @@ def _trained(
     with tracked(ready.accelerator, ready.settings, folder) as trackers:
         journal = Journal(None if place()[0] else folder)
         return _Run(ready, watch, keeper, journal, trackers).run()
-
-
-BY_MEMORY = ("chunk_tokens", "max_bytes")
-"""Settings that free memory decides where the user does not."""
 
 
 class _Run:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nearfar.data.batches.orders import Order, Rows, batch_count, check_rows, column, deal, gathered
+from nearfar.data.groups import among
 from nearfar.errors import InputError
 
 Codes = NDArray[np.int64]
@@ -93,17 +94,9 @@ class _Taken:
         keys = (batches[:, None] * (self.texts.max() + 1) + self.texts[rows]).ravel()
         fits = np.ones(len(rows), bool)
         for run in self.runs:
-            fits &= ~_among(keys, run).reshape(-1, roles).any(1)
+            fits &= ~among(keys, run).reshape(-1, roles).any(1)
         order = np.argsort(keys, kind="stable")  # of equal keys those of the first row come first
         row, key = order // roles, keys[order]
         fits[row[1:][(key[1:] == key[:-1]) & (row[1:] != row[:-1])]] = False
         self.runs.append(key[fits[row]])
         return fits
-
-
-def _among(keys: Codes, run: Codes) -> NDArray[np.bool_]:
-    """Which of the keys a sorted run holds."""
-    if not len(run):
-        return np.zeros(len(keys), bool)
-    found: NDArray[np.bool_] = run[np.minimum(np.searchsorted(run, keys), len(run) - 1)] == keys
-    return found
